@@ -1,0 +1,220 @@
+// The one function by which every operation enters: it looks at the flags of the inputs and, where one is set, records a
+// node, pushes tangents or unwraps a batch. Knows rules only by their shape:
+//
+//   struct SinRule : autograd::Rule {
+//     static constexpr const char* name = "Sin";            // node name: SinBackward
+//     unsigned saves_inputs(unsigned needs) const;          // bit i: pull() reads input i      (default: none)
+//     unsigned saves_outputs(unsigned needs) const;         // bit i: pull() reads output i     (default: none)
+//     Tensor forward(Inputs in);                            // computes; may keep parameters in members
+//     void pull(Pull& p) const;                             // written in ops, so that it can be differentiated again
+//     static constexpr bool is_view = true;                 // optional: the output shares memory with input 0
+//     static constexpr bool linear = true;                  // optional: the tangent is forward() of the tangents
+//     Tensor push(Push& p) const;                           // optional: the tangent by a formula of its own
+//   };
+//   Tensor sin(const Tensor& x) { return autograd::enter(SinRule{}, x); }
+//
+// forward() may return Tensor or std::vector<Tensor>. Without `linear` or push() the tangent comes from pull() itself:
+// Note [Tangents from pull].
+#pragma once
+
+#include <concepts>
+#include <utility>
+#include <vector>
+
+#include "autograd/meta.h"
+#include "autograd/node.h"
+#include "core/thread_state.h"
+
+namespace tapegrad::autograd {
+
+/// The inputs of an operation, borrowed.
+struct Inputs {
+  const Tensor* const* tensors;
+  int count;
+  const Tensor& operator[](int i) const { return *tensors[i]; }
+  int size() const { return count; }
+};
+
+/// What push() sees: primal inputs and outputs, and tangents (undefined where an input has none).
+struct Push {
+  Inputs inputs;
+  const std::vector<Tensor>& outputs;
+  const std::vector<Tensor>& tangents;
+  const Tensor& input(int i) const { return inputs[i]; }
+  const Tensor& output(int i = 0) const { return outputs[i]; }
+  const Tensor& tangent(int i) const { return tangents[i]; }
+};
+
+struct Rule {
+  static constexpr bool is_view = false;
+  static constexpr bool linear = false;
+  static constexpr bool differentiable = true;
+  unsigned saves_inputs(unsigned) const { return 0; }
+  unsigned saves_outputs(unsigned) const { return 0; }
+};
+
+template <class R>
+class RuleNode final : public Node {
+ public:
+  explicit RuleNode(R&& rule) : rule_(std::move(rule)) {}
+  std::string name() const override { return std::string(R::name) + "Backward"; }
+  void pull(Pull& pull) override { rule_.pull(pull); }
+
+ private:
+  R rule_;
+};
+
+// The parts of entry that do not depend on the rule (entry.cpp).
+struct SavedMasks {
+  unsigned inputs;
+  unsigned outputs;
+};
+/// Bit i: input i needs a gradient (all bits from input 31 on share the last).
+unsigned needs_mask(Inputs inputs);
+void connect(Node& node, Inputs inputs);
+void finish(NodeRef node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count);
+void mark_view(Tensor& view, const Tensor& base);
+[[noreturn]] void no_batching_rule(const char* name);
+/// Pushes the highest tangent level through an op given as two callbacks.
+struct TangentCallbacks {
+  void* rule;
+  std::vector<Tensor> (*run)(void* rule, Inputs stripped);
+  std::vector<Tensor> (*push)(void* rule, const Push& push);  // null: Note [Tangents from pull]
+  NodeRef (*make_node)(void* rule);
+  SavedMasks (*masks)(void* rule, unsigned needs);
+};
+/// The tangents with zeros where an input has none.
+std::vector<Tensor> fill_tangents(const Push& push);
+std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& callbacks);
+
+/// Switches recording off for the life of the guard.
+class NoGradGuard {
+ public:
+  NoGradGuard() : previous_(std::exchange(core::thread_state.grad_enabled, false)) {}
+  ~NoGradGuard() { core::thread_state.grad_enabled = previous_; }
+  NoGradGuard(const NoGradGuard&) = delete;
+  NoGradGuard& operator=(const NoGradGuard&) = delete;
+
+ private:
+  bool previous_;
+};
+
+namespace detail {
+
+inline std::vector<Tensor> as_vector(Tensor&& tensor) {
+  std::vector<Tensor> list;
+  list.push_back(std::move(tensor));
+  return list;
+}
+inline std::vector<Tensor> as_vector(std::vector<Tensor>&& tensors) { return std::move(tensors); }
+inline void from_vector(std::vector<Tensor>&& list, Tensor& result) { result = std::move(list[0]); }
+inline void from_vector(std::vector<Tensor>&& list, std::vector<Tensor>& result) {
+  result = std::move(list);
+}
+inline Tensor* pointer(Tensor& tensor) { return &tensor; }
+inline Tensor* pointer(std::vector<Tensor>& tensors) { return tensors.data(); }
+inline int count(const Tensor&) { return 1; }
+inline int count(const std::vector<Tensor>& tensors) { return static_cast<int>(tensors.size()); }
+
+inline void mark_views(Tensor& result, const Tensor& base) { mark_view(result, base); }
+inline void mark_views(std::vector<Tensor>& results, const Tensor& base) {
+  for (Tensor& result : results) mark_view(result, base);
+}
+
+template <class R>
+concept HasPush = requires(const R& rule, Push& push) { rule.push(push); };
+
+}  // namespace detail
+
+template <class R>
+auto enter(R rule, Inputs inputs) -> decltype(rule.forward(inputs));
+
+namespace detail {
+
+template <class R>
+TangentCallbacks tangent_callbacks(R& rule) {
+  TangentCallbacks callbacks;
+  callbacks.rule = &rule;
+  callbacks.run = [](void* r, Inputs in) { return as_vector(enter(R(*static_cast<R*>(r)), in)); };
+  callbacks.push = nullptr;
+  if constexpr (HasPush<R>) {
+    callbacks.push = [](void* r, const Push& push) {
+      return as_vector(static_cast<R*>(r)->push(const_cast<Push&>(push)));
+    };
+  } else if constexpr (R::linear) {
+    callbacks.push = [](void* r, const Push& push) {
+      const std::vector<Tensor> full = fill_tangents(push);
+      std::vector<const Tensor*> pointers;
+      for (const Tensor& tangent : full) pointers.push_back(&tangent);
+      const Inputs in{pointers.data(), static_cast<int>(pointers.size())};
+      return as_vector(enter(R(*static_cast<R*>(r)), in));
+    };
+  }
+  callbacks.make_node = [](void* r) {
+    return NodeRef::adopt(new RuleNode<R>(R(*static_cast<R*>(r))));
+  };
+  callbacks.masks = [](void* r, unsigned needs) {
+    return SavedMasks{static_cast<R*>(r)->saves_inputs(needs),
+                      static_cast<R*>(r)->saves_outputs(needs)};
+  };
+  return callbacks;
+}
+
+template <class R>
+auto enter_tracked(R rule, Inputs inputs, unsigned flags) {
+  decltype(rule.forward(inputs)) result;
+  if (flags & TensorImpl::kBatched) no_batching_rule(R::name);
+  if constexpr (R::differentiable) {
+    if (flags & TensorImpl::kHasTangent) {
+      from_vector(enter_with_tangents(inputs, tangent_callbacks(rule)), result);
+      return result;
+    }
+  }
+  const bool record =
+      R::differentiable && (flags & TensorImpl::kNeedsGrad) && core::thread_state.grad_enabled;
+  if (!record) {
+    result = rule.forward(inputs);
+    if constexpr (R::is_view) mark_views(result, inputs[0]);
+    return result;
+  }
+  {
+    NoGradGuard guard;
+    result = rule.forward(inputs);
+  }
+  if constexpr (R::is_view) mark_views(result, inputs[0]);
+  const unsigned needs = needs_mask(inputs);
+  const SavedMasks masks{rule.saves_inputs(needs), rule.saves_outputs(needs)};
+  finish(NodeRef::adopt(new RuleNode<R>(std::move(rule))), inputs, masks, pointer(result),
+         count(result));
+  return result;
+}
+
+}  // namespace detail
+
+/// Enters an operation. See the head of this file.
+template <class R>
+auto enter(R rule, Inputs inputs) -> decltype(rule.forward(inputs)) {
+  unsigned flags = 0;
+  for (int i = 0; i < inputs.count; ++i) flags |= entry_flags(inputs[i]);
+  if (flags == 0) [[likely]] {
+    auto result = rule.forward(inputs);
+    if constexpr (R::is_view) detail::mark_views(result, inputs[0]);
+    return result;
+  }
+  return detail::enter_tracked(std::move(rule), inputs, flags);
+}
+
+template <class R, std::same_as<Tensor>... Ts>
+auto enter(R rule, const Ts&... inputs) {
+  const Tensor* list[] = {&inputs...};
+  return enter(std::move(rule), Inputs{list, static_cast<int>(sizeof...(inputs))});
+}
+
+template <class R>
+auto enter(R rule, TensorList inputs) {
+  std::vector<const Tensor*> list(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) list[i] = &inputs[i];
+  return enter(std::move(rule), Inputs{list.data(), static_cast<int>(list.size())});
+}
+
+}  // namespace tapegrad::autograd

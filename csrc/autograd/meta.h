@@ -1,0 +1,77 @@
+// What autograd attaches to a tensor: its place on the tape, its gradient, tangents and batch record. The core holds it
+// as an opaque pointer.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "autograd/node.h"
+
+namespace tapegrad::autograd {
+
+struct MetaExtra {
+  struct Tangent {
+    int level;
+    Tensor value;
+  };
+  std::vector<Tangent> tangents;  // by rising level
+  Tensor batch_inner;             // kBatched: the tensor with the extra dimension ...
+  int batch_dim = 0;              // ... where it is ...
+  int batch_level = 0;            // ... and the vmap level it belongs to
+};
+
+/// Accumulates into the .grad of a leaf. Owned by the leaf's Meta and by edges; knows the leaf only weakly.
+class AccumulateGrad final : public Node {
+ public:
+  explicit AccumulateGrad(TensorImpl* leaf);
+  std::string name() const override { return "AccumulateGrad"; }
+  void pull(Pull& pull) override;
+  void release() override {}
+  AccumulateGrad* as_accumulator() override { return this; }
+  /// The leaf, or undefined when it is gone.
+  Tensor leaf() const;
+  /// The leaf dies.
+  void forget_leaf();
+  /// Called after each accumulation with the leaf (register_post_accumulate_grad_hook).
+  std::vector<std::pair<int64_t, std::function<void(const Tensor&)>>> post_hooks;
+
+ private:
+  TensorImpl* leaf_;  // borrowed; guarded by Node::mutex_of(this)
+};
+
+struct Meta final : TensorMeta {
+  ~Meta() override;
+  NodeRef node;         // grad_fn of a result, or the accumulator of a leaf
+  uint32_t output = 0;  // which output of `node` this tensor is
+  bool leaf = true;
+  bool no_grad_view = false;  // a view made under no_grad: in-place writes to it cannot be recorded
+  Tensor grad;
+  std::unique_ptr<MetaExtra> extra;
+  TensorImpl* owner = nullptr;
+};
+
+/// The tensor's Meta, made when missing.
+Meta& meta(const Tensor& tensor);
+inline Meta* meta_or_null(const Tensor& tensor) { return static_cast<Meta*>(tensor->meta); }
+
+/// Note [Views]
+/// A view made by an operation keeps its root base (TensorImpl::base). A write through any view of the base counts up
+/// the shared version and rebases the base's edge; every other view notices the version and gets a new edge, "as_strided
+/// of the base", when next asked. Detached aliases have no base.
+void refresh_view(const Tensor& tensor);
+
+/// Flags that decide how an op is entered; follows the base of a view.
+inline uint16_t entry_flags(const Tensor& tensor) {
+  TensorImpl* impl = tensor.impl();
+  if (impl->base && impl->view_version != impl->version()) [[unlikely]] refresh_view(tensor);
+  return static_cast<uint16_t>(impl->flags() & TensorImpl::kEntryMask);
+}
+
+/// Where the gradient of `tensor` goes; empty when it needs none.
+TAPEGRAD_API Edge gradient_edge(const Tensor& tensor);
+/// Makes `tensor` output number `output` of `node`.
+void set_edge(const Tensor& tensor, NodeRef node, uint32_t output);
+/// The node that made `tensor`; empty for leaves.
+TAPEGRAD_API NodeRef grad_fn(const Tensor& tensor);
+
+}  // namespace tapegrad::autograd

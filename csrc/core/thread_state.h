@@ -1,0 +1,20 @@
+// The modes that follow a thread: grad mode, inference mode, flags of new tensors. One struct, so that reading it is one
+// thread-local access. Knows nothing of the tape.
+#pragma once
+
+#include <cstdint>
+
+#include "tapegrad/export.h"
+
+namespace tapegrad::core {
+
+struct ThreadState {
+  bool grad_enabled = true;
+  bool inference = false;
+  uint16_t new_tensor_flags = 0;  // kInference inside inference_mode
+};
+
+// initial-exec: a plain register-relative load instead of a call; the few bytes fit the loader's static reserve.
+TAPEGRAD_API extern thread_local ThreadState thread_state [[gnu::tls_model("initial-exec")]];
+
+}  // namespace tapegrad::core
