@@ -1,0 +1,177 @@
+"""Differentiation: ``backward``, ``grad``, grad modes, numerical checks, forward mode."""
+
+from __future__ import annotations
+
+from tapegrad import _C
+from tapegrad.autograd.grad_mode import enable_grad as enable_grad
+from tapegrad.autograd.grad_mode import inference_mode as inference_mode
+from tapegrad.autograd.grad_mode import no_grad as no_grad
+from tapegrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
+
+    from tapegrad._C import Tensor
+    from tapegrad.autograd import forward_ad as forward_ad
+
+__all__ = [
+    "backward",
+    "enable_grad",
+    "forward_ad",
+    "grad",
+    "grad_mode",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "forward_ad":
+        from importlib import import_module
+
+        return import_module("tapegrad.autograd.forward_ad")
+    raise AttributeError(f"module 'tapegrad.autograd' has no attribute '{name}'")
+
+
+def _type_error(function: str, argument: str, value: object) -> NoReturn:
+    raise TypeError(
+        f"{function}: {argument} must be a tensor or a sequence of tensors, "
+        f"got {type(value).__name__}"
+    )
+
+
+def _tensors(function: str, argument: str, value: Any) -> tuple[Tensor, ...]:
+    if isinstance(value, _C.Tensor):
+        return (value,)
+    if not isinstance(value, (list, tuple)):
+        try:
+            value = tuple(value)
+        except TypeError:
+            _type_error(function, argument, value)
+    for item in value:
+        if not isinstance(item, _C.Tensor):
+            _type_error(function, argument, item)
+    return tuple(value)
+
+
+def _gradients(
+    function: str, argument: str, value: Any, count: int
+) -> tuple[Tensor | None, ...] | None:
+    if value is None:
+        return None
+    gradients = (value,) if isinstance(value, _C.Tensor) else tuple(value)
+    for item in gradients:
+        if item is not None and not isinstance(item, _C.Tensor):
+            _type_error(function, argument, item)
+    if len(gradients) != count:
+        raise RuntimeError(
+            f"{function}: got {count} tensors to differentiate but {len(gradients)} {argument}; "
+            "give one for each (None for a scalar)"
+        )
+    return gradients
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | dict[str, Tensor] | None = None,
+) -> None:
+    """Add the gradients of ``tensors`` to the ``.grad`` of the leaves they were computed from.
+
+    ``grad_tensors`` weighs each tensor (same shape); a tensor of one element needs none.
+    ``retain_graph`` (default: the value of ``create_graph``) keeps the graph for another pass,
+    ``create_graph`` records the gradient computation itself, ``inputs`` limits which leaves
+    receive gradients.
+
+    >>> import tapegrad as tg
+    >>> x = tg.tensor([1.0, 2.0], requires_grad=True)
+    >>> tg.autograd.backward(x * x, tg.tensor([1.0, 10.0]))
+    >>> x.grad
+    tensor([ 2., 40.])
+    """
+    outputs = _tensors("backward", "tensors", tensors)
+    weights = _gradients("backward", "grad_tensors", grad_tensors, len(outputs))
+    if retain_graph is None:
+        retain_graph = create_graph
+    wanted = None
+    if inputs is not None:
+        values = inputs.values() if isinstance(inputs, dict) else inputs
+        wanted = _tensors("backward", "inputs", values)
+        if not wanted:
+            raise RuntimeError("backward: inputs is empty; leave it out to reach every leaf")
+    _C._engine_backward(outputs, weights, retain_graph, create_graph, wanted)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor] | dict[str, Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> Any:
+    """Return the gradients of the sum of ``outputs`` by ``inputs``; no ``.grad`` is touched.
+
+    The result is a tuple with one tensor for each input, or a dict when ``inputs`` is one. An
+    input that the outputs do not depend on is an error, unless ``allow_unused`` gives ``None``
+    or ``materialize_grads`` gives zeros for it. ``create_graph`` makes the result differentiable.
+    ``only_inputs`` must stay true; ``is_grads_batched`` is not supported.
+
+    >>> import tapegrad as tg
+    >>> x = tg.tensor(2.0, requires_grad=True)
+    >>> (first,) = tg.autograd.grad(x**3, x, create_graph=True)
+    >>> (second,) = tg.autograd.grad(first, x)
+    >>> first.item(), second.item()
+    (12.0, 12.0)
+    """
+    if not only_inputs:
+        raise ValueError("grad: only_inputs=False is not supported; call backward instead")
+    if is_grads_batched:
+        raise NotImplementedError(
+            "grad: is_grads_batched is not supported; call grad once for each grad_outputs"
+        )
+    if materialize_grads:
+        if allow_unused is False:
+            raise ValueError(
+                "grad: materialize_grads=True allows unused inputs, so allow_unused cannot be False"
+            )
+        allow_unused = True
+    if isinstance(inputs, dict):
+        values = grad(
+            outputs,
+            tuple(inputs.values()),
+            grad_outputs,
+            retain_graph,
+            create_graph,
+            allow_unused=allow_unused,
+            materialize_grads=materialize_grads,
+        )
+        return dict(zip(inputs, values, strict=True))
+    roots = _tensors("grad", "outputs", outputs)
+    wanted = _tensors("grad", "inputs", inputs)
+    weights = _gradients("grad", "grad_outputs", grad_outputs, len(roots))
+    if retain_graph is None:
+        retain_graph = create_graph
+    result = _C._engine_grad(roots, wanted, weights, retain_graph, create_graph, bool(allow_unused))
+    if materialize_grads:
+        return tuple(
+            _C.zeros_like(x, requires_grad=create_graph) if g is None else g
+            for g, x in zip(result, wanted, strict=True)
+        )
+    return tuple(result)
+
+
+# Last, because the checks call grad; it also keeps the function, not the module of the same name,
+# bound to autograd.gradcheck.
+from tapegrad.autograd.gradcheck import gradcheck as gradcheck  # noqa: E402
+from tapegrad.autograd.gradcheck import gradgradcheck as gradgradcheck  # noqa: E402

@@ -1,0 +1,49 @@
+"""The modules, in PyTorch's files."""
+
+from __future__ import annotations
+
+from tapegrad.nn.modules.activation import GELU as GELU
+from tapegrad.nn.modules.activation import LogSoftmax as LogSoftmax
+from tapegrad.nn.modules.activation import ReLU as ReLU
+from tapegrad.nn.modules.activation import Sigmoid as Sigmoid
+from tapegrad.nn.modules.activation import SiLU as SiLU
+from tapegrad.nn.modules.activation import Softmax as Softmax
+from tapegrad.nn.modules.activation import Softplus as Softplus
+from tapegrad.nn.modules.activation import Tanh as Tanh
+from tapegrad.nn.modules.container import ModuleDict as ModuleDict
+from tapegrad.nn.modules.container import ModuleList as ModuleList
+from tapegrad.nn.modules.container import Sequential as Sequential
+from tapegrad.nn.modules.dropout import Dropout as Dropout
+from tapegrad.nn.modules.flatten import Flatten as Flatten
+from tapegrad.nn.modules.linear import Identity as Identity
+from tapegrad.nn.modules.linear import Linear as Linear
+from tapegrad.nn.modules.loss import BCEWithLogitsLoss as BCEWithLogitsLoss
+from tapegrad.nn.modules.loss import CrossEntropyLoss as CrossEntropyLoss
+from tapegrad.nn.modules.loss import L1Loss as L1Loss
+from tapegrad.nn.modules.loss import MSELoss as MSELoss
+from tapegrad.nn.modules.loss import NLLLoss as NLLLoss
+from tapegrad.nn.modules.module import Module as Module
+
+__all__ = [
+    "GELU",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "L1Loss",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "Module",
+    "ModuleDict",
+    "ModuleList",
+    "NLLLoss",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Tanh",
+]

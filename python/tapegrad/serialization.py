@@ -1,0 +1,182 @@
+"""``save`` and ``load``: state dicts in safetensors files, without pickle.
+
+Note [Structure in the metadata]
+A dict of tensors becomes a plain safetensors file that any reader of the format opens. Anything
+nested, such as the state of an optimizer, is flattened: the tensors get dotted names, and
+the metadata entry ``tapegrad.structure`` holds a JSON tree in which every container is tagged, so
+that dict keys of any scalar type, tuples and tensors come back as they were.
+"""
+
+from __future__ import annotations
+
+import os
+
+from tapegrad import _C
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from tapegrad._C import Tensor
+
+__all__ = ["load", "save"]
+
+_STRUCTURE = "tapegrad.structure"
+_MAX_DEPTH = 200
+
+
+def save(obj: Any, f: str | os.PathLike[str]) -> None:
+    """Write tensors to a safetensors file: a state dict, or nested dicts, lists and tuples.
+
+    Leaves may be tensors, ``None``, bool, int, float and str; dict keys may be any of those but
+    tensors. The file appears under its name only once it is complete. Tensors that share memory
+    are written one by one.
+
+    Errors: ``TypeError`` that names the entry which cannot be stored; ``OSError`` with the path.
+
+    >>> import tapegrad as tg, tempfile, os
+    >>> path = os.path.join(tempfile.mkdtemp(), "weights.safetensors")
+    >>> tg.save(tg.nn.Linear(2, 1).state_dict(), path)
+    >>> sorted(tg.load(path))
+    ['bias', 'weight']
+    """
+    path = _path("save", f)
+    if _is_flat(obj):
+        tensors = {name: tensor.detach() for name, tensor in obj.items()}
+        _C._io.save_safetensors(tensors, path, None)
+        return
+    import json
+
+    tensors = {}
+    tree = _encode(obj, (), tensors, 0)
+    _C._io.save_safetensors(tensors, path, {_STRUCTURE: json.dumps(tree)})
+
+
+def load(
+    f: str | os.PathLike[str],
+    map_location: Any = None,
+    *,
+    weights_only: bool = True,
+    mmap: bool | None = None,
+) -> Any:
+    """Read what :func:`save`, or any other writer of safetensors, wrote; nothing is executed.
+
+    ``map_location`` may be ``None`` or the CPU. ``weights_only`` and ``mmap`` are accepted: only
+    data is ever read.
+
+    Errors: ``OSError`` when the file cannot be read, ``RuntimeError`` naming file, tensor and
+    cause when its contents are not right.
+    """
+    path = _path("load", f)
+    if map_location is not None and _C.device(map_location).type != "cpu":
+        raise ValueError(f"load: map_location must be 'cpu', got {map_location!r}")
+    _refuse_pickle(path)
+    tensors, metadata = _C._io.load_safetensors(path)
+    text = metadata.get(_STRUCTURE) if metadata else None
+    if text is None:
+        return tensors
+    import json
+
+    try:
+        return _decode(json.loads(text), tensors, 0)
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        raise RuntimeError(
+            f"load: {path}: the metadata entry '{_STRUCTURE}' is malformed: {error}"
+        ) from None
+
+
+def _path(function: str, f: Any) -> str:
+    try:
+        path = os.fspath(f)
+    except TypeError:
+        raise TypeError(
+            f"{function}: expected a path, got {type(f).__name__}; open files are not supported"
+        ) from None
+    return os.fsdecode(path)
+
+
+def _refuse_pickle(path: str) -> None:
+    with open(path, "rb") as file:  # noqa: PTH123 (pathlib is slow to import)
+        start = file.read(8)
+    # The first 8 bytes of safetensors are a length; as such these would mean 67 MB and more.
+    pickled = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and any(start[4:])
+    if start[:4] == b"PK\x03\x04" or pickled:
+        raise RuntimeError(
+            f"load: {path}: this is a pickle or PyTorch archive, which can run code when it is "
+            "read, not a safetensors file; convert it where it was made with "
+            "safetensors.torch.save_file(state_dict, path)"
+        )
+
+
+def _is_flat(obj: Any) -> bool:
+    return isinstance(obj, dict) and all(
+        isinstance(name, str) and isinstance(value, _C.Tensor) for name, value in obj.items()
+    )
+
+
+def _where(path: tuple[Any, ...]) -> str:
+    return "".join(f"[{part!r}]" for part in path) or "the object itself"
+
+
+def _encode(obj: Any, path: tuple[Any, ...], tensors: dict[str, Tensor], depth: int) -> Any:
+    """The JSON tree of ``obj``; its tensors go to ``tensors`` under dotted names."""
+    if depth > _MAX_DEPTH:
+        raise TypeError(
+            f"save: {_where(path[:3])} is nested more than {_MAX_DEPTH} levels deep; "
+            "does it contain itself?"
+        )
+    if isinstance(obj, _C.Tensor):
+        base = name = ".".join(str(part) for part in path) or "tensor"
+        count = 1
+        while name in tensors:  # {"a.b": x, "a": {"b": y}} has two tensors of one name
+            count += 1
+            name = f"{base}#{count}"
+        tensors[name] = obj.detach()
+        return {"tensor": name}
+    if isinstance(obj, dict):
+        return {
+            "dict": [
+                [_scalar(key, path, "key"), _encode(value, (*path, key), tensors, depth + 1)]
+                for key, value in obj.items()
+            ]
+        }
+    if isinstance(obj, (list, tuple)):
+        tag = "list" if isinstance(obj, list) else "tuple"
+        items = [_encode(v, (*path, i), tensors, depth + 1) for i, v in enumerate(obj)]
+        return {tag: items}
+    return _scalar(obj, path, "value")
+
+
+def _scalar(value: Any, path: tuple[Any, ...], role: str) -> Any:
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(
+        f"save: {role} of type {type(value).__name__} at {_where(path)} cannot be stored; allowed "
+        "are tensors, None, bool, int, float, str, and dicts, lists and tuples of them"
+    )
+
+
+def _decode(tree: Any, tensors: dict[str, Tensor], depth: int) -> Any:
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"more than {_MAX_DEPTH} levels")
+    if not isinstance(tree, dict):
+        if isinstance(tree, list):
+            raise ValueError("a list without a tag")
+        return tree
+    if len(tree) != 1:
+        raise ValueError(f"a container needs one tag, found {sorted(tree)[:4]}")
+    ((tag, items),) = tree.items()
+    if tag == "tensor":
+        if items not in tensors:
+            raise ValueError(f"tensor {items!r} is not in the file")
+        return tensors[items]
+    if not isinstance(items, list):
+        raise ValueError(f"the contents of a {tag} are no list")
+    if tag == "dict":
+        return {key: _decode(value, tensors, depth + 1) for key, value in items}
+    values = [_decode(item, tensors, depth + 1) for item in items]
+    if tag == "list":
+        return values
+    if tag == "tuple":
+        return tuple(values)
+    raise ValueError(f"unknown tag {tag!r}")
