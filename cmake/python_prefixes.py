@@ -1,4 +1,4 @@
-"""Print the prefixes under which this interpreter's packages may keep CMake files, separated by ';'.
+"""Print, separated by ';', the prefixes under which Python packages may keep CMake files.
 
 Wheels put such files in three places: inside their package (site-packages/NAME/share/cmake),
 under the environment's prefix (lib/cmake), and, for packages built with cmeel, under
