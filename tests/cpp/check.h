@@ -96,29 +96,30 @@ bool throws(Function&& function, std::string_view part, const char* file, int li
 #define CHECK_JOIN_(a, b) a##b
 #define CHECK_JOIN(a, b) CHECK_JOIN_(a, b)
 
-#define TEST(name)                                                               \
-  static void name();                                                            \
-  [[maybe_unused]] static const bool CHECK_JOIN(name, _registered) =             \
-      ::check::add(__FILE__, #name, name);                                       \
+#define TEST(name)                                                   \
+  static void name();                                                \
+  [[maybe_unused]] static const bool CHECK_JOIN(name, _registered) = \
+      ::check::add(__FILE__, #name, name);                           \
   static void name()
 
 #define CHECK(...) ::check::report(static_cast<bool>(__VA_ARGS__), __FILE__, __LINE__, #__VA_ARGS__)
-#define REQUIRE(...) \
-  if (!CHECK(__VA_ARGS__)) throw ::check::Stop {}
+#define REQUIRE(...)                             \
+  if (!CHECK(__VA_ARGS__)) throw ::check::Stop { \
+    }
 
-#define CHECK_COMPARE_(a, op, b)                                                          \
-  [](const auto& x_, const auto& y_) {                                                    \
-    return ::check::compare(x_, y_, x_ op y_, #a " " #op " " #b, __FILE__, __LINE__);     \
+#define CHECK_COMPARE_(a, op, b)                                                      \
+  [](const auto& x_, const auto& y_) {                                                \
+    return ::check::compare(x_, y_, x_ op y_, #a " " #op " " #b, __FILE__, __LINE__); \
   }(a, b)
 #define CHECK_EQ(a, b) CHECK_COMPARE_(a, ==, b)
 #define CHECK_NE(a, b) CHECK_COMPARE_(a, !=, b)
 #define CHECK_LT(a, b) CHECK_COMPARE_(a, <, b)
 #define CHECK_LE(a, b) CHECK_COMPARE_(a, <=, b)
 
-#define CHECK_CLOSE(a, b, tolerance)                                                            \
-  [](double x_, double y_, double t_) {                                                         \
+#define CHECK_CLOSE(a, b, tolerance)                                                             \
+  [](double x_, double y_, double t_) {                                                          \
     return ::check::compare(x_, y_, ::check::close(x_, y_, t_), #a " is close to " #b, __FILE__, \
-                            __LINE__);                                                          \
+                            __LINE__);                                                           \
   }(a, b, tolerance)
 
 // The expression must throw Error, and its message must contain `part`.
