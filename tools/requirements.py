@@ -8,14 +8,10 @@ alone: ``pip install $(python tools/requirements.py build dev)``.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import Any
-
-if sys.version_info < (3, 11):
-    raise SystemExit("tools/requirements.py needs Python 3.11 or newer")
-
-import tomllib
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
@@ -35,5 +31,6 @@ def requirements(project: dict[str, Any], name: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    content = tomllib.loads(PYPROJECT.read_text())
+    # In the standard library since Python 3.11; the package itself also serves 3.10.
+    content = importlib.import_module("tomllib").loads(PYPROJECT.read_text())
     print("\n".join(line for name in sys.argv[1:] for line in requirements(content, name)))
