@@ -59,6 +59,10 @@ if(TAPEGRAD_BUNDLE_LIBS)
       set(_dnnl_soname libdnnl.so.3)
     endif()
     tapegrad_bundle("${_dnnl}" ${_dnnl_soname})
+    # Its licence asks to travel with it.
+    cmake_path(GET _dnnl PARENT_PATH _dnnl_lib)
+    install(FILES "${_dnnl_lib}/../share/doc/onednn/LICENSE" "${_dnnl_lib}/../share/doc/onednn/THIRD-PARTY-PROGRAMS"
+            DESTINATION "${_libdir}/licenses/onednn" OPTIONAL)
   endif()
   if(TAPEGRAD_THREADS STREQUAL "openmp" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     execute_process(COMMAND "${CMAKE_CXX_COMPILER}" -print-file-name=libgomp.so.1 OUTPUT_VARIABLE _gomp

@@ -56,7 +56,6 @@ target_compile_options(
   tapegrad_flags
   INTERFACE -Wall -Wextra -Wshadow -ffp-contract=off -fno-math-errno -fno-trapping-math
             -fno-semantic-interposition
-            $<$<CONFIG:Release,RelWithDebInfo>:-O3>
             $<$<BOOL:${TAPEGRAD_WARNINGS_AS_ERRORS}>:-Werror>)
 if(TAPEGRAD_SANITIZE)
   target_compile_options(tapegrad_flags INTERFACE -fsanitize=${TAPEGRAD_SANITIZE} -fno-omit-frame-pointer
