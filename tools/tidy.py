@@ -36,12 +36,20 @@ def main() -> int:
     options = parser.parse_args()
     files = [path.resolve() for path in options.files] or sources(options.build)
     deadline = time.monotonic() + options.seconds
+    # The compiler's own headers, last: omp.h is there and clang-tidy brings none.
+    compiler_headers = subprocess.run(
+        [os.environ.get("CXX", "g++"), "-print-file-name=include"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    arguments = ["--quiet", f"--extra-arg=-idirafter{compiler_headers}", "-p", str(options.build)]
 
     def check(path: Path) -> tuple[Path, bool | None, str]:
         left = deadline - time.monotonic()
         if left <= 0:
             return path, None, ""
-        command = ["clang-tidy", "--quiet", "-p", str(options.build), str(path)]
+        command = ["clang-tidy", *arguments, str(path)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=left)
         except subprocess.TimeoutExpired:
