@@ -13,6 +13,10 @@ endif()
 set(_cmakedir "${_libdir}/cmake/tapegrad")
 
 set_target_properties(tapegrad PROPERTIES INSTALL_RPATH "$ORIGIN")
+if(NOT TAPEGRAD_BUNDLE_LIBS)
+  # oneDNN stays where it was found.
+  set_target_properties(tapegrad PROPERTIES INSTALL_RPATH_USE_LINK_PATH ON)
+endif()
 if(DEFINED SKBUILD)
   set(_namelink NAMELINK_SKIP)
 endif()
