@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ def mlp(sizes: Iterable[int], dropout: float) -> nn.Sequential:
     """Linear layers of the given widths, with ReLU and dropout between them."""
     widths = list(sizes)
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in pairwise(widths[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1]))
 

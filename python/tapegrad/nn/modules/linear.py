@@ -36,7 +36,7 @@ class Identity(Module):
 
 
 class Linear(Module):
-    r"""``y = x W^T + b`` on the last dimension: (\*, in_features) to (\\*, out_features).
+    """``y = x W^T + b`` on the last dimension: (..., in_features) to (..., out_features).
 
     ``weight`` has shape (out_features, in_features) and ``bias`` (out_features,), both drawn from
     U(-k, k) with k = 1/sqrt(in_features). ``bias=False`` leaves the bias out; ``device`` and

@@ -1,0 +1,163 @@
+"""The examples: they run, reach their accuracy, keep their files, and explain what is missing."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import tapegrad as tg
+from tapegrad.examples import _training, digits, fashion
+
+
+def start(name, *options, **kwargs):
+    return subprocess.Popen(
+        [sys.executable, "-m", f"tapegrad.examples.{name}", *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **kwargs,
+    )
+
+
+def finish(process):
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out.splitlines(), err
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder in the layout of Fashion-MNIST with few images whose brightness is the label."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "idx"
+    folder.mkdir()
+    for part, count in (("train", 600), ("t10k", 100)):
+        labels = rng.integers(0, 10, count, dtype=np.uint8)
+        pixels = np.zeros((count, 28, 28), np.uint8)
+        for image, label in zip(pixels, labels, strict=True):
+            image[2 * label : 2 * label + 3] = 200
+        header = struct.pack(">IIII", 0x803, count, 28, 28)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + pixels.tobytes())
+        packed = gzip.compress(struct.pack(">II", 0x801, count) + labels.tobytes())
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(packed)
+    return folder
+
+
+def test_digits_reaches_its_accuracy(tmp_path):
+    pytest.importorskip("sklearn")
+    status, lines, err = finish(start("digits", "--out", tmp_path))
+    assert status == 0, err
+    epochs = [line for line in lines if line.startswith("epoch")]
+    assert len(epochs) == 50
+    pattern = r"epoch +\d+/50  loss \d\.\d{4}  accuracy \d+\.\d\d%  [\d,]+ images/s"
+    assert all(re.fullmatch(pattern, line) for line in epochs)
+    last = re.fullmatch(r"test accuracy: (\d+\.\d+)% \(449 images, .* s of training\)", lines[-1])
+    assert float(last.group(1)) >= 97.5
+    assert (tmp_path / "digits.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    model = _training.mlp([64, 256, 128, 10], dropout=0.4)
+    model.load_state_dict(tg.load(tmp_path / "digits.safetensors"))
+    _, test = digits.load()
+    assert f"{_training.accuracy(model, *test):.2%}" == f"{last.group(1)}%"
+
+
+def test_the_split_is_fixed():
+    pytest.importorskip("sklearn")
+    train, test = digits.load()
+    assert (len(train[1]), len(test[1])) == (1348, 449)
+    tg.manual_seed(99)
+    again = digits.load()[1]
+    assert again[1].tolist() == test[1].tolist()
+    assert test[0].max().item() == 1.0
+
+
+def test_fashion_learns(images, tmp_path):
+    status, lines, err = finish(
+        start("fashion", "--data", images, "--out", tmp_path / "new", "--epochs", 4, "--threads", 1)
+    )
+    assert status == 0, err
+    assert lines[-1].startswith("test accuracy: 100.00% (100 images")
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == [
+        "fashion.png",
+        "fashion.safetensors",
+    ]
+
+
+def test_a_seed_repeats_the_training(images, tmp_path):
+    def losses(seed):
+        _, lines, _ = finish(
+            start("fashion", "--data", images, "--out", tmp_path, "--epochs", 1, "--seed", seed)
+        )
+        return re.search(r"loss (\S+)", lines[0]).group(1)
+
+    assert losses(1) == losses(1) != losses(2)
+
+
+def test_ctrl_c_keeps_the_weights(images, tmp_path):
+    process = start(
+        "fashion",
+        "--data",
+        images,
+        "--out",
+        tmp_path,
+        "--epochs",
+        100000,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout.readline().startswith("epoch")
+    time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    status, lines, err = finish(process)
+    assert status == 130, err
+    assert "Traceback" not in err
+    assert lines[-2].startswith("interrupted after")
+    assert lines[-1].startswith("test accuracy: ")
+    model = _training.mlp([784, 256, 128, 100, 10], dropout=0.1)
+    model.load_state_dict(tg.load(tmp_path / "fashion.safetensors"))
+
+
+def test_missing_data_says_how_to_get_it(images, tmp_path):
+    status, lines, err = finish(start("fashion", "--data", tmp_path / "nowhere"))
+    assert (status, lines) == (2, [])
+    assert "apt-get install dataset-fashion-mnist" in err
+    assert "Traceback" not in err
+    (images / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(_training.ExampleError, match=r"no t10k-labels-idx1-ubyte or .*apt-get"):
+        fashion.load(images, "t10k")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not an IDX file"),
+        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", "promises 5 bytes of data, there are 3"),
+        (b"\x00\x00\x0d\x01\x00\x00\x00\x01abcd", "not an IDX file of bytes"),
+        (b"\x1f\x8b damaged", "cannot be read"),
+        (gzip.compress(b"\x00\x00\x08\x01" * 99)[:-20], "cannot be read"),
+    ],
+)
+def test_damaged_files_are_named(content, message, tmp_path):
+    (tmp_path / "train-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(_training.ExampleError, match=message) as caught:
+        fashion.read_idx(tmp_path, "train-labels-idx1-ubyte", 1)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_missing_extra_says_which_command_installs_it(monkeypatch):
+    monkeypatch.setattr(_training.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(_training.ExampleError, match=r"pip install 'tapegrad\[examples\]'"):
+        digits.main([])
+
+
+def test_bad_options(capsys):
+    with pytest.raises(SystemExit) as caught:
+        digits.main(["--epochs", "0"])
+    assert caught.value.code == 2
+    assert "whole number above 0, got '0'" in capsys.readouterr().err
