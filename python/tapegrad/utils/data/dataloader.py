@@ -232,8 +232,10 @@ def _in_memory(dataset: Any) -> tuple[tuple[Tensor, ...], Tensor | None] | None:
     rows: Tensor | None = None
     for indices in reversed(chain):
         count = len(dataset) if rows is None else int(rows.shape[0])
-        if any(not 0 <= index < count for index in indices):
+        picked = _C.as_tensor(indices, dtype=_C.int64)
+        if picked.dim() != 1:
+            return None
+        if len(picked) and not (int(picked.min()) >= 0 and int(picked.max()) < count):
             return None  # negative or wrong: the path by samples knows what to do
-        picked = _C.tensor(list(indices), dtype=_C.int64)
         rows = picked if rows is None else rows.index_select(0, picked)
     return dataset.tensors, rows
