@@ -1,0 +1,392 @@
+"""What is measured: one entry a workload, written once for every module that speaks PyTorch's API.
+
+A builder takes the module (`torch` or `tapegrad`) and returns one timed call. Every build starts
+from the same NumPy data, so that all peers must arrive at the same numbers. `jax_workloads.py` has
+JAX's versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Step = Callable[[], Any]
+
+TANH_MLP = (2, 64, 64, 1)
+RELU_MLP = (4, 32, 3)
+IMAGE_MLP = (784, 512, 256, 10)
+WIDE_MLP = (1024, 2048, 2048, 1024)
+PINN = (2, 32, 32, 32, 1)
+BIG = (4096, 1024)  # 4M elements
+ADAM_TENSORS, ADAM_SIDE = 10, 1024  # 10.5M parameters
+CHAIN = 1000  # steps of two operations each
+CALLS = 1000  # repetitions of a very short operation inside one timed call
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row. `targets` maps a peer to the least acceptable ratio (its time / ours) on one thread;
+    `flops` and `traffic` (bytes) are the least work that any implementation does."""
+
+    name: str
+    title: str
+    build: Callable[[Any], Step]
+    bound: str
+    targets: Mapping[str, float] = field(default_factory=dict)
+    flops: float = 0.0
+    traffic: float = 0.0
+    double: bool = False
+    calls: int = 1
+
+
+# Data, the same for every peer -----------------------------------------------------------------
+
+
+@cache
+def uniform(shape: tuple[int, ...], seed: int, low: float = -1.0, high: float = 1.0) -> Array:
+    values: Array = np.random.default_rng(seed).uniform(low, high, shape).astype(np.float32)
+    return values
+
+
+@cache
+def labels(count: int, classes: int) -> Array:
+    values: Array = np.random.default_rng(7).integers(0, classes, count)
+    return values
+
+
+@cache
+def layers(sizes: tuple[int, ...]) -> list[tuple[Array, Array]]:
+    """Weights (outputs, inputs) and biases, in the range that `nn.Linear` uses."""
+    result = []
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        edge = fan_in**-0.5
+        weight = uniform((fan_out, fan_in), 100 + i, -edge, edge)
+        result.append((weight, uniform((fan_out,), 200 + i, -edge, edge)))
+    return result
+
+
+def mlp_flops(sizes: tuple[int, ...], batch: int) -> float:
+    """2 a weight for the output, its gradient, and the input's (not of the first layer)."""
+    products = [a * b for a, b in pairwise(sizes)]
+    return 2.0 * batch * (3 * sum(products) - products[0])
+
+
+def parameters(sizes: tuple[int, ...]) -> int:
+    return sum((a + 1) * b for a, b in pairwise(sizes))
+
+
+# Builders for PyTorch's API ----------------------------------------------------------------------
+
+
+def tensor(torch: Any, values: Array) -> Any:
+    return torch.from_numpy(values).clone()
+
+
+def mlp(torch: Any, sizes: tuple[int, ...], activation: str) -> Any:
+    nn = torch.nn
+    modules: list[Any] = []
+    for fan_in, fan_out in pairwise(sizes):
+        modules += [nn.Linear(fan_in, fan_out), getattr(nn, activation)()]
+    model = nn.Sequential(*modules[:-1])
+    values = [array for layer in layers(sizes) for array in layer]
+    with torch.no_grad():
+        for parameter, value in zip(model.parameters(), values, strict=True):
+            parameter.copy_(torch.from_numpy(value))
+    return model
+
+
+def train(model: Any, criterion: Any, optimizer: Any, x: Any, y: Any) -> Step:
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = criterion(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def tanh_mlp(torch: Any) -> Step:
+    model = mlp(torch, TANH_MLP, "Tanh")
+    x, y = tensor(torch, uniform((64, 2), 1)), tensor(torch, uniform((64, 1), 2))
+    return train(model, torch.nn.MSELoss(), torch.optim.Adam(model.parameters(), lr=1e-3), x, y)
+
+
+def relu_mlp(torch: Any) -> Step:
+    model = mlp(torch, RELU_MLP, "ReLU")
+    x, y = tensor(torch, uniform((32, 4), 1)), tensor(torch, labels(32, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    return train(model, torch.nn.CrossEntropyLoss(), optimizer, x, y)
+
+
+def image_mlp(torch: Any) -> Step:
+    model = mlp(torch, IMAGE_MLP, "ReLU")
+    x, y = tensor(torch, uniform((128, 784), 1, 0.0)), tensor(torch, labels(128, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    return train(model, torch.nn.CrossEntropyLoss(), optimizer, x, y)
+
+
+def wide_mlp(torch: Any) -> Step:
+    model = mlp(torch, WIDE_MLP, "GELU")
+    x, y = tensor(torch, uniform((512, 1024), 1)), tensor(torch, uniform((512, 1024), 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return train(model, torch.nn.MSELoss(), optimizer, x, y)
+
+
+def one_sample(torch: Any) -> Step:
+    model = mlp(torch, RELU_MLP, "ReLU")
+    x = tensor(torch, uniform((1, 4), 1))
+
+    def step() -> Any:
+        with torch.no_grad():
+            return model(x)
+
+    return step
+
+
+def pinn(torch: Any) -> Step:
+    """Poisson's equation: the network's Laplacian in every point against a given right side."""
+    model = mlp(torch, PINN, "Tanh")
+    points = tensor(torch, uniform((256, 2), 1)).requires_grad_()
+    right = tensor(torch, uniform((256,), 2))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    grad = torch.autograd.grad
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        points.grad = None
+        slope = grad(model(points).sum(), points, create_graph=True)[0]
+        xx = grad(slope[:, 0].sum(), points, create_graph=True)[0][:, 0]
+        yy = grad(slope[:, 1].sum(), points, create_graph=True)[0][:, 1]
+        loss = (xx + yy - right).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def scalar_chain(torch: Any) -> Step:
+    x = torch.tensor(0.5, requires_grad=True)
+    factor = torch.tensor(0.5)
+
+    def step() -> Any:
+        x.grad = None
+        y = x
+        for _ in range(CHAIN):
+            y = y * factor + x
+        y.backward()
+        return x.grad
+
+    return step
+
+
+def add(needs_grad: bool) -> Callable[[Any], Step]:
+    def build(torch: Any) -> Step:
+        a = torch.tensor([1.0], requires_grad=needs_grad)
+        b = torch.tensor([2.0], requires_grad=needs_grad)
+
+        def step() -> Any:
+            for _ in range(CALLS):
+                c = a + b
+            return c
+
+        return step
+
+    return build
+
+
+def exp_tanh(torch: Any) -> Step:
+    x = tensor(torch, uniform(BIG, 1)).requires_grad_()
+    b = tensor(torch, uniform(BIG[1:], 2)).requires_grad_()
+
+    def step() -> Any:
+        x.grad = b.grad = None
+        loss = torch.exp(torch.tanh(x + b) * x).mean()
+        loss.backward()
+        return loss
+
+    return step
+
+
+def cross_entropy(torch: Any) -> Step:
+    logits = tensor(torch, uniform(BIG, 1)).requires_grad_()
+    target = tensor(torch, labels(*BIG))
+    criterion = torch.nn.CrossEntropyLoss()
+
+    def step() -> Any:
+        logits.grad = None
+        loss = criterion(logits, target)
+        loss.backward()
+        return loss
+
+    return step
+
+
+def adam(fused: bool) -> Callable[[Any], Step]:
+    """One optimizer step with given gradients. PyTorch's fused form must be asked for; ours has no
+    other."""
+
+    def build(torch: Any) -> Step:
+        options = {"fused": True} if fused and torch.__name__ == "torch" else {}
+        shape = (ADAM_SIDE, ADAM_SIDE)
+        tensors = [tensor(torch, uniform(shape, i)).requires_grad_() for i in range(ADAM_TENSORS)]
+        for i, parameter in enumerate(tensors):
+            parameter.grad = tensor(torch, uniform(shape, 50 + i))
+        optimizer = torch.optim.Adam(tensors, lr=1e-3, **options)
+
+        def step() -> Any:
+            optimizer.step()
+            return tensors[0]
+
+        return step
+
+    return build
+
+
+def unary(name: str, shape: tuple[int, ...]) -> Callable[[Any], Step]:
+    def build(torch: Any) -> Step:
+        function = torch.nn.functional.gelu if name == "gelu" else getattr(torch, name)
+        x = tensor(torch, uniform(shape, 1, -2.0, 3.0))
+        return lambda: function(x)
+
+    return build
+
+
+def matmul(side: int, double: bool) -> Callable[[Any], Step]:
+    def build(torch: Any) -> Step:
+        kind = torch.float64 if double else torch.float32
+        a = tensor(torch, uniform((side, side), 1, 0.0)).to(kind)
+        b = tensor(torch, uniform((side, side), 2, 0.0)).to(kind)
+        return lambda: a @ b
+
+    return build
+
+
+# The rows ----------------------------------------------------------------------------------------
+
+AHEAD = {"torch": 1.0, "jax": 1.0}
+TWICE = {"torch": 2.0, "jax": 2.0}
+UNARY_TARGETS = {
+    "exp": (2.0, 2.0),
+    "tanh": (4.0, 4.0),
+    "gelu": (1.3, 1.3),
+    "sigmoid": (1.5, 1.1),
+}
+BIG_BYTES = 4.0 * BIG[0] * BIG[1]
+ADAM_BYTES = 7 * 4.0 * ADAM_TENSORS * ADAM_SIDE**2  # reads p, g, m, v; writes p, m, v
+
+
+def rows() -> list[Workload]:
+    result = [
+        Workload("add", "a + b, one element", add(False), "calls", {"torch": 5.0}, calls=CALLS),
+        Workload(
+            "add-grad", "a + b, one element, grad", add(True), "calls", {"torch": 5.0}, calls=CALLS
+        ),
+        Workload(
+            "scalar-chain", "2000 scalar ops, fwd + bwd", scalar_chain, "calls", {"torch": 8.0}
+        ),
+        Workload("one-sample", "MLP 4-32-3, 1 sample, no grad", one_sample, "calls", TWICE),
+        Workload(
+            "mlp-relu",
+            "MLP 4-32-3, batch 32, SGD",
+            relu_mlp,
+            "calls",
+            TWICE,
+            mlp_flops(RELU_MLP, 32),
+        ),
+        Workload(
+            "mlp-tanh",
+            "MLP 2-64-64-1, batch 64, Adam",
+            tanh_mlp,
+            "calls",
+            {"torch": 7.0, "jax": 1.0},
+            mlp_flops(TANH_MLP, 64),
+        ),
+        Workload("pinn", "PINN 2-32-32-32-1, batch 256", pinn, "calls", TWICE),
+        Workload(
+            "mlp-image",
+            "MLP 784-512-256-10, batch 128, Adam",
+            image_mlp,
+            "matmul",
+            {"torch": 2.2, "jax": 1.0},
+            mlp_flops(IMAGE_MLP, 128),
+        ),
+        Workload(
+            "mlp-wide",
+            "MLP 1024-2048-2048-1024, batch 512",
+            wide_mlp,
+            "matmul",
+            AHEAD,
+            mlp_flops(WIDE_MLP, 512),
+        ),
+        Workload(
+            "exp-tanh",
+            "exp(tanh(x+b)*x).mean(), 4M, grad",
+            exp_tanh,
+            "memory",
+            AHEAD,
+            traffic=3 * BIG_BYTES,
+        ),
+        Workload(
+            "cross-entropy",
+            "cross-entropy 4096x1024, grad",
+            cross_entropy,
+            "memory",
+            AHEAD,
+            traffic=3 * BIG_BYTES,
+        ),
+        Workload(
+            "adam", "Adam, 10.5M parameters", adam(False), "memory", AHEAD, traffic=ADAM_BYTES
+        ),
+        Workload(
+            "adam-fused",
+            "Adam, 10.5M, torch fused=True",
+            adam(True),
+            "memory",
+            AHEAD,
+            traffic=ADAM_BYTES,
+        ),
+    ]
+    for name, (small, large) in UNARY_TARGETS.items():
+        result += [
+            Workload(
+                f"{name}-4k",
+                f"{name}, 4096 elements",
+                unary(name, (4096,)),
+                "math",
+                {"torch": small},
+            ),
+            Workload(
+                f"{name}-4m",
+                f"{name}, 4M elements",
+                unary(name, BIG),
+                "math",
+                {"torch": large},
+                traffic=2 * BIG_BYTES,
+            ),
+        ]
+    for double, kind, least in ((False, "f32", 1.8), (True, "f64", 1.0)):
+        for side in (512, 1024):
+            result.append(
+                Workload(
+                    f"matmul-{kind}-{side}",
+                    f"matmul {kind}, {side} x {side}",
+                    matmul(side, double),
+                    "matmul",
+                    {"torch": least},
+                    flops=2.0 * side**3,
+                    double=double,
+                )
+            )
+    return result
+
+
+WORKLOADS: dict[str, Workload] = {row.name: row for row in rows()}
