@@ -54,7 +54,7 @@ add_library(tapegrad_flags INTERFACE)
 target_compile_features(tapegrad_flags INTERFACE cxx_std_20)
 target_compile_options(
   tapegrad_flags
-  INTERFACE -Wall -Wextra -Wshadow -ffp-contract=off -fno-math-errno -fno-trapping-math
+  INTERFACE -Wall -Wextra -Wshadow -ffp-contract=off -fwrapv -fno-math-errno -fno-trapping-math
             -fno-semantic-interposition
             $<$<BOOL:${TAPEGRAD_WARNINGS_AS_ERRORS}>:-Werror>)
 if(TAPEGRAD_SANITIZE)

@@ -1,20 +1,21 @@
-// The one function by which every operation enters: it looks at the flags of the inputs and, where one is set, records a
-// node, pushes tangents or unwraps a batch. Knows rules only by their shape:
+// The one function by which every operation enters: it looks at the flags of the inputs and, where
+// one is set, records a node, pushes tangents or unwraps a batch. Knows rules only by their shape:
 //
 //   struct SinRule : autograd::Rule {
 //     static constexpr const char* name = "Sin";            // node name: SinBackward
-//     unsigned saves_inputs(unsigned needs) const;          // bit i: pull() reads input i      (default: none)
-//     unsigned saves_outputs(unsigned needs) const;         // bit i: pull() reads output i     (default: none)
-//     Tensor forward(Inputs in);                            // computes; may keep parameters in members
-//     void pull(Pull& p) const;                             // written in ops, so that it can be differentiated again
-//     static constexpr bool is_view = true;                 // optional: the output shares memory with input 0
-//     static constexpr bool linear = true;                  // optional: the tangent is forward() of the tangents
-//     Tensor push(Push& p) const;                           // optional: the tangent by a formula of its own
+//     unsigned saves_inputs(unsigned needs) const;          // bit i: pull() reads input i
+//     (default: none) unsigned saves_outputs(unsigned needs) const;         // bit i: pull() reads
+//     output i     (default: none) Tensor forward(Inputs in);                            //
+//     computes; may keep parameters in members void pull(Pull& p) const; // written in ops, so that
+//     it can be differentiated again static constexpr bool is_view = true;                 //
+//     optional: the output shares memory with input 0 static constexpr bool linear = true; //
+//     optional: the tangent is forward() of the tangents Tensor push(Push& p) const; // optional:
+//     the tangent by a formula of its own
 //   };
 //   Tensor sin(const Tensor& x) { return autograd::enter(SinRule{}, x); }
 //
-// forward() may return Tensor or std::vector<Tensor>. Without `linear` or push() the tangent comes from pull() itself:
-// Note [Tangents from pull].
+// forward() may return Tensor or std::vector<Tensor>. Without `linear` or push() the tangent comes
+// from pull() itself: Note [Tangents from pull].
 #pragma once
 
 #include <concepts>
@@ -57,7 +58,7 @@ template <class R>
 class RuleNode final : public Node {
  public:
   explicit RuleNode(R&& rule) : rule_(std::move(rule)) {}
-  std::string name() const override { return std::string(R::name) + "Backward"; }
+  std::string name() const override { return backward_name(R::name); }
   void pull(Pull& pull) override { rule_.pull(pull); }
 
  private:
@@ -80,7 +81,7 @@ struct TangentCallbacks {
   void* rule;
   std::vector<Tensor> (*run)(void* rule, Inputs stripped);
   std::vector<Tensor> (*push)(void* rule, const Push& push);  // null: Note [Tangents from pull]
-  NodeRef (*make_node)(void* rule);
+  NodeRef (*make_node)(void* rule, Inputs inputs);
   SavedMasks (*masks)(void* rule, unsigned needs);
 };
 /// The tangents with zeros where an input has none.
@@ -124,6 +125,9 @@ inline void mark_views(std::vector<Tensor>& results, const Tensor& base) {
 template <class R>
 concept HasPush = requires(const R& rule, Push& push) { rule.push(push); };
 
+template <class R>
+concept ForwardIsConst = requires(const R& rule, Inputs in) { rule.forward(in); };
+
 }  // namespace detail
 
 template <class R>
@@ -150,8 +154,14 @@ TangentCallbacks tangent_callbacks(R& rule) {
       return as_vector(enter(R(*static_cast<R*>(r)), in));
     };
   }
-  callbacks.make_node = [](void* r) {
-    return NodeRef::adopt(new RuleNode<R>(R(*static_cast<R*>(r))));
+  callbacks.make_node = [](void* r, [[maybe_unused]] Inputs in) {
+    R copy(*static_cast<R*>(r));
+    // A forward() that is not const keeps something in the rule that pull() reads.
+    if constexpr (!ForwardIsConst<R>) {
+      NoGradGuard guard;
+      copy.forward(in);
+    }
+    return NodeRef::adopt(new RuleNode<R>(std::move(copy)));
   };
   callbacks.masks = [](void* r, unsigned needs) {
     return SavedMasks{static_cast<R*>(r)->saves_inputs(needs),

@@ -1,5 +1,5 @@
-// What autograd attaches to a tensor: its place on the tape, its gradient, tangents and batch record. The core holds it
-// as an opaque pointer.
+// What autograd attaches to a tensor: its place on the tape, its gradient, tangents and batch
+// record. The core holds it as an opaque pointer.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,8 @@ struct MetaExtra {
   int batch_level = 0;            // ... and the vmap level it belongs to
 };
 
-/// Accumulates into the .grad of a leaf. Owned by the leaf's Meta and by edges; knows the leaf only weakly.
+/// Accumulates into the .grad of a leaf. Owned by the leaf's Meta and by edges; knows the leaf only
+/// weakly.
 class AccumulateGrad final : public Node {
  public:
   explicit AccumulateGrad(TensorImpl* leaf);
@@ -55,20 +56,35 @@ Meta& meta(const Tensor& tensor);
 inline Meta* meta_or_null(const Tensor& tensor) { return static_cast<Meta*>(tensor->meta); }
 
 /// Note [Views]
-/// A view made by an operation keeps its root base (TensorImpl::base). A write through any view of the base counts up
-/// the shared version and rebases the base's edge; every other view notices the version and gets a new edge, "as_strided
-/// of the base", when next asked. Detached aliases have no base.
+/// A view made by an operation keeps its root base (TensorImpl::base). A write through any view of
+/// the base counts up the shared version and rebases the base's edge; every other view notices the
+/// version and gets a new edge, "as_strided of the base", when next asked. Detached aliases have no
+/// base.
 void refresh_view(const Tensor& tensor);
 
 /// Flags that decide how an op is entered; follows the base of a view.
 inline uint16_t entry_flags(const Tensor& tensor) {
   TensorImpl* impl = tensor.impl();
-  if (impl->base && impl->view_version != impl->version()) [[unlikely]] refresh_view(tensor);
+  if (impl->base && impl->view_version != impl->version()) [[unlikely]]
+    refresh_view(tensor);
   return static_cast<uint16_t>(impl->flags() & TensorImpl::kEntryMask);
 }
 
 /// Where the gradient of `tensor` goes; empty when it needs none.
 TAPEGRAD_API Edge gradient_edge(const Tensor& tensor);
+/// Removes a hook by its id, whatever its kind.
+TAPEGRAD_API void remove_hook(Node& node, int64_t id);
+/// The tangent of `tensor` at `level`; undefined when it has none.
+Tensor tangent_at(const Tensor& tensor, int level);
+/// The highest level at which `tensor` has a tangent; -1 for none.
+int highest_level(const Tensor& tensor);
+void set_tangent(const Tensor& tensor, int level, const Tensor& value);
+/// Gives `to` all tangents of `from`.
+void copy_tangents(const Tensor& to, const Tensor& from);
+/// The same tensor on the tape, without the tangent of `level`.
+Tensor strip_tangent(const Tensor& tensor, int level);
+/// After an in-place write of `value`: `self` (and its base) take over its tangents.
+void assign_tangents(const char* op, Tensor& self, const Tensor& value);
 /// Makes `tensor` output number `output` of `node`.
 void set_edge(const Tensor& tensor, NodeRef node, uint32_t output);
 /// The node that made `tensor`; empty for leaves.

@@ -1,5 +1,5 @@
-// Nodes of the tape: edges, saved tensors, metadata of the outputs, hooks, and the global number that orders them.
-// Knows no operation; rules derive from it through autograd/entry.h.
+// Nodes of the tape: edges, saved tensors, metadata of the outputs, hooks, and the global number
+// that orders them. Knows no operation; rules derive from it through autograd/entry.h.
 #pragma once
 
 #include <atomic>
@@ -7,7 +7,9 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/tensor_impl.h"
@@ -54,21 +56,25 @@ struct Edge {
 template <class T, int N>
 class FixedArray {
  public:
-  FixedArray() = default;
+  FixedArray() : heap_(nullptr) {}
   FixedArray(const FixedArray&) = delete;
   FixedArray& operator=(const FixedArray&) = delete;
   ~FixedArray() { clear(); }
   void resize(int count) {
     clear();
-    if (count > N) heap_ = new T[count];
-    else
+    if (count > N) {
+      heap_ = new T[static_cast<size_t>(count)];
+    } else {
       for (int i = 0; i < count; ++i) new (&inline_[i]) T();
+    }
     count_ = count;
   }
   void clear() {
-    if (count_ > N) delete[] heap_;
-    else
+    if (count_ > N) {
+      delete[] heap_;
+    } else {
       for (int i = 0; i < count_; ++i) inline_[i].~T();
+    }
     count_ = 0;
   }
   int size() const { return count_; }
@@ -89,7 +95,8 @@ class FixedArray {
   };
 };
 
-/// Shape and dtype of a node's output, against which the engine checks and reduces incoming gradients.
+/// Shape and dtype of a node's output, against which the engine checks and reduces incoming
+/// gradients.
 class OutputInfo {
  public:
   OutputInfo() = default;
@@ -146,21 +153,24 @@ struct NodeHooks {
     uint32_t output;
     TensorHook hook;
   };
-  std::vector<Entry> tensor_hooks;                          // in order of registration
-  std::vector<std::pair<uint32_t, TensorImpl*>> retainers;  // tensors that keep their .grad; borrowed
+  std::vector<Entry> tensor_hooks;  // in order of registration
+  std::vector<std::pair<uint32_t, TensorImpl*>>
+      retainers;  // tensors that keep their .grad; borrowed
 };
 
 class Pull;
 
 class TAPEGRAD_API Node {
  public:
-  /// Edges are set by the constructor of derived classes or through set_edges, before number() is called.
+  /// Edges are set by the constructor of derived classes or through set_edges, before number() is
+  /// called.
   Node() = default;
   virtual ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
-  /// "MulBackward": the operation's name in PyTorch's style.
+  /// "MulBackward": the operation's name in PyTorch's style (of "mul" or "Mul").
+  static std::string backward_name(const char* op);
   virtual std::string name() const = 0;
   /// The vector-Jacobian product: reads pull.grad(), calls pull.set().
   virtual void pull(Pull& pull) = 0;
@@ -173,7 +183,8 @@ class TAPEGRAD_API Node {
   }
 
   uint64_t sequence() const { return sequence_; }
-  /// Takes the next global number. Precondition: all edges exist, so every edge's node has a smaller one.
+  /// Takes the next global number. Precondition: all edges exist, so every edge's node has a
+  /// smaller one.
   void take_number();
   bool released() const { return released_; }
 
@@ -186,7 +197,8 @@ class TAPEGRAD_API Node {
   /// Guards hooks_ and, in accumulators, the gradient.
   static std::mutex& mutex_of(const Node* node);
 
-  /// Saved tensor as it was; see Pull::input and Pull::output. Throws GradError when changed since or released.
+  /// Saved tensor as it was; see Pull::input and Pull::output. Throws GradError when changed since
+  /// or released.
   Tensor unpack(const SavedTensor& saved) const;
   /// The leaf behind an accumulator node; null for all other nodes.
   virtual class AccumulateGrad* as_accumulator() { return nullptr; }
@@ -213,14 +225,19 @@ inline NodeRef::~NodeRef() {
 /// What a rule sees of the backward pass: gradients of its outputs in, gradients of its inputs out.
 class TAPEGRAD_API Pull {
  public:
-  Pull(Node& node, Tensor* grads, Tensor* results) : node_(node), grads_(grads), results_(results) {}
+  /// `wanted`, when given, says per input whether its gradient was asked for.
+  Pull(Node& node, Tensor* grads, Tensor* results, const bool* wanted = nullptr)
+      : node_(node), grads_(grads), results_(results), wanted_(wanted) {}
 
-  /// Gradient of output i; undefined when nothing flowed into it (only in nodes with several outputs).
+  /// Gradient of output i; undefined when nothing flowed into it (only in nodes with several
+  /// outputs).
   const Tensor& grad(int output = 0) const { return grads_[output]; }
   /// The same, zeros when nothing flowed in.
   Tensor grad_or_zeros(int output) const;
   /// Whether anybody asked for the gradient of input i.
-  bool needs(int input) const { return static_cast<bool>(node_.edges[input].node); }
+  bool needs(int input) const {
+    return wanted_ ? wanted_[input] : static_cast<bool>(node_.edges[input].node);
+  }
   int input_count() const { return node_.edges.size(); }
   /// A saved input, on the tape as it was (Rule::saves_inputs decides what is saved).
   Tensor input(int index) const;
@@ -230,8 +247,8 @@ class TAPEGRAD_API Pull {
   IntSpan input_sizes(int input) const { return info(input).sizes(); }
   DType input_dtype(int input) const { return info(input).dtype(); }
   const OutputInfo& output_info(int output = 0) const { return node_.outputs[output]; }
-  /// Result for input i. May be of a shape that the input's broadcasts to, and of another floating dtype: the
-  /// engine reduces and converts. May be left out (a zero gradient).
+  /// Result for input i. May be of a shape that the input's broadcasts to, and of another floating
+  /// dtype: the engine reduces and converts. May be left out (a zero gradient).
   void set(int input, Tensor gradient) { results_[input] = std::move(gradient); }
 
  private:
@@ -242,6 +259,7 @@ class TAPEGRAD_API Pull {
   Node& node_;
   Tensor* grads_;
   Tensor* results_;
+  const bool* wanted_;
 };
 
 }  // namespace tapegrad::autograd

@@ -1,5 +1,6 @@
-// The memory behind tensors: reference count, version counter shared by all views, bytes. Small values (16 bytes) live
-// inline; external memory (NumPy, DLPack) carries a release function. Knows no shapes, dtypes or gradients.
+// The memory behind tensors: reference count, version counter shared by all views, bytes. Small
+// values (16 bytes) live inline; external memory (NumPy, DLPack) carries a release function. Knows
+// no shapes, dtypes or gradients.
 #pragma once
 
 #include <atomic>
@@ -13,7 +14,8 @@ namespace tapegrad::core {
 
 class TAPEGRAD_API Storage {
  public:
-  /// A new storage of uninitialised bytes with one reference. Throws std::bad_alloc-derived Error when memory is out.
+  /// A new storage of uninitialised bytes with one reference. Throws std::bad_alloc-derived Error
+  /// when memory is out.
   static Storage* create(size_t bytes);
   /// Wraps memory that `release(context)` frees when the last view is gone.
   static Storage* wrap(void* data, size_t bytes, void (*release)(void*), void* context);
@@ -26,8 +28,8 @@ class TAPEGRAD_API Storage {
   uint32_t reference_count() const { return references_.load(std::memory_order_relaxed); }
 
   char* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-  bool external() const { return external_ != nullptr; }
+  size_t bytes() const { return static_cast<size_t>(bytes_); }
+  bool external() const { return kind_ == Kind::External; }
 
   /// Counts in-place writes; saved tensors compare it.
   uint32_t version() const { return version_.load(std::memory_order_relaxed); }
@@ -45,13 +47,14 @@ class TAPEGRAD_API Storage {
   ~Storage() = default;
   void destroy() noexcept;
 
+  enum class Kind : uint64_t { Own, External };
   static constexpr size_t kInlineBytes = 16;
   std::atomic<uint32_t> references_{1};
   std::atomic<uint32_t> version_{0};
   char* data_ = nullptr;
-  size_t bytes_ = 0;
-  External* external_ = nullptr;
-  alignas(16) char inline_[kInlineBytes];
+  size_t bytes_ : 56 = 0;
+  Kind kind_ : 8 = Kind::Own;
+  alignas(8) char inline_[kInlineBytes];  // a small value, or the External of wrapped memory
 };
 
 /// An owning pointer to a Storage.

@@ -1,19 +1,23 @@
-// The table of all operations as users see them: a PyTorch-style signature, a docstring, and a call that takes its
-// arguments as values. The argument parser, the Python functions and methods, the docstrings and the stubs are made from it.
+// The table of all operations as users see them: a PyTorch-style signature, a docstring, and a call
+// that takes its arguments as values. The argument parser, the Python functions and methods, the
+// docstrings and the stubs are made from it.
 //
-//   TAPEGRAD_OP(kFunction | kMethod, "logsumexp(Tensor input, int[1] dim, bool keepdim=False, *, Tensor? out=None) -> Tensor",
+//   TAPEGRAD_OP(kFunction | kMethod, "logsumexp(Tensor input, int[1] dim, bool keepdim=False, *,
+//   Tensor? out=None) -> Tensor",
 //               "doc ...", logsumexp)
 //
 // Signature types and the C++ parameters they stand for:
-//   Tensor, Tensor?   const Tensor& (undefined for None)      Scalar, Scalar?  Scalar, std::optional<Scalar>
-//   int, int?         int64_t, std::optional<int64_t>         float, float?    double, std::optional<double>
-//   bool, bool?       bool, std::optional<bool>               int[], int[1], int[]?  IntSpan, OptionalInts (int[1] takes an int)
-//   Tensor[]          TensorList                              dtype, dtype?    DType, std::optional<DType>
-//   str, str?         std::string_view, std::optional<std::string_view>        Generator?  Generator*
-// Parameters that the C++ function does not have and the parser handles: `Tensor? out=None`, `bool requires_grad=False`,
-// `device? device=None`, `layout? layout=None`, `bool pin_memory=False`, `memory_format? memory_format=None` (last ones).
-// Results: Tensor, bool, int, float, Scalar, dtype, Tensor[], (Tensor values, Tensor indices) (a named tuple), () (nothing).
-// Several entries of one name are overloads, tried in order of registration.
+//   Tensor, Tensor?   const Tensor& (undefined for None)      Scalar, Scalar?  Scalar,
+//   std::optional<Scalar> int, int?         int64_t, std::optional<int64_t>         float, float?
+//   double, std::optional<double> bool, bool?       bool, std::optional<bool>               int[],
+//   int[1], int[]?  IntSpan, OptionalInts (int[1] takes an int) Tensor[]          TensorList dtype,
+//   dtype?    DType, std::optional<DType> str, str?         std::string_view,
+//   std::optional<std::string_view>        Generator?  Generator*
+// Parameters that the C++ function does not have and the parser handles: `Tensor? out=None`, `bool
+// requires_grad=False`, `device? device=None`, `layout? layout=None`, `bool pin_memory=False`,
+// `memory_format? memory_format=None` (last ones). Results: Tensor, bool, int, float, Scalar,
+// dtype, Tensor[], (Tensor values, Tensor indices) (a named tuple), () (nothing). Several entries
+// of one name are overloads, tried in order of registration.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +32,22 @@
 
 namespace tapegrad::ops {
 
-/// One argument of a call through the registry; which member is valid follows from the signature's type.
+/// One argument of a call through the registry; which member is valid follows from the signature's
+/// type.
 struct Argument {
-  enum class Kind : uint8_t { None, Tensor, Tensors, Int, Float, Bool, Scalar, Ints, DType, String, Generator };
+  enum class Kind : uint8_t {
+    None,
+    Tensor,
+    Tensors,
+    Int,
+    Float,
+    Bool,
+    Scalar,
+    Ints,
+    DType,
+    String,
+    Generator
+  };
   Kind kind = Kind::None;
   tapegrad::DType dtype = DType::Float32;
   bool boolean = false;
@@ -60,7 +77,8 @@ struct Result {
 enum Variant : uint8_t {
   kFunction = 1,  // tapegrad.name(...)
   kMethod = 2,    // tensor.name(...): the first parameter is the tensor
-  kInplace = 4,   // also tensor.name_(...) and tapegrad.name_(...): computes, then assigns to the first argument
+  kInplace = 4,   // also tensor.name_(...) and tapegrad.name_(...): computes, then assigns to the
+                  // first argument
   kNN = 8,        // tapegrad.nn.functional.name(...) (in _C._nn)
 };
 
@@ -164,7 +182,8 @@ void box(Result& r, T&& value) {
 }
 
 template <class R, class... P, size_t... I>
-void invoke(void (*function)(), const Argument* arguments, Result& result, std::index_sequence<I...>) {
+void invoke(void (*function)(), const Argument* arguments, Result& result,
+            std::index_sequence<I...>) {
   auto typed = reinterpret_cast<R (*)(P...)>(function);
   if constexpr (std::is_void_v<R>) {
     typed(Unbox<P>::get(arguments[I])...);
@@ -178,7 +197,8 @@ void invoke(void (*function)(), const Argument* arguments, Result& result, std::
 class TAPEGRAD_API Registration {
  public:
   template <class R, class... P>
-  Registration(int variants, std::string_view signature, std::string_view doc, R (*function)(P...)) {
+  Registration(int variants, std::string_view signature, std::string_view doc,
+               R (*function)(P...)) {
     add({signature, doc, static_cast<uint8_t>(variants), reinterpret_cast<void (*)()>(function),
          [](void (*f)(), const Argument* arguments, Result& result) {
            detail::invoke<R, P...>(f, arguments, result, std::index_sequence_for<P...>());
@@ -194,8 +214,9 @@ class TAPEGRAD_API Registration {
 
 #define TAPEGRAD_CONCAT_(a, b) a##b
 #define TAPEGRAD_CONCAT(a, b) TAPEGRAD_CONCAT_(a, b)
-/// Registers an operation; see the head of ops/registry.h. `...` is a function, or +[](...) {...} where it is overloaded.
-#define TAPEGRAD_OP(variants, signature, doc, ...)                                                    \
-  static const ::tapegrad::ops::Registration TAPEGRAD_CONCAT(registration_, __COUNTER__) {            \
-    (::tapegrad::ops::Variant{}, variants), signature, doc, __VA_ARGS__                                \
+/// Registers an operation; see the head of ops/registry.h. `...` is a function, or +[](...) {...}
+/// where it is overloaded.
+#define TAPEGRAD_OP(variants, signature, doc, ...)                                         \
+  static const ::tapegrad::ops::Registration TAPEGRAD_CONCAT(registration_, __COUNTER__) { \
+    variants, signature, doc, __VA_ARGS__                                                  \
   }

@@ -1,5 +1,5 @@
-// The Tensor handle: a strided, reference-counted array with a dtype that autograd may follow. Operations on it are
-// free functions (tapegrad/ops.h); differentiation is in tapegrad/autograd.h.
+// The Tensor handle: a strided, reference-counted array with a dtype that autograd may follow.
+// Operations on it are free functions (tapegrad/ops.h); differentiation is in tapegrad/autograd.h.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ TAPEGRAD_API void release(TensorImpl* impl) noexcept;
 /// A handle; copying it shares the tensor. A default-constructed Tensor is undefined.
 class TAPEGRAD_API Tensor {
  public:
-  Tensor() = default;
+  Tensor() noexcept : impl_(nullptr) {}
   Tensor(const Tensor& other) : impl_(other.impl_) {
     if (impl_) core::retain(impl_);
   }
@@ -67,11 +67,12 @@ class TAPEGRAD_API Tensor {
   /// Throws GradError on an integer tensor or when switching off a non-leaf.
   Tensor& set_requires_grad(bool value);
   bool is_leaf() const;
-  /// The accumulated gradient of a leaf (or a tensor that retains it); undefined when there is none.
+  /// The accumulated gradient of a leaf (or a tensor that retains it); undefined when there is
+  /// none.
   Tensor grad() const;
   void set_grad(const Tensor& grad);
   /// See tapegrad/autograd.h.
-  void backward(const Tensor& gradient = {}, bool retain_graph = false,
+  void backward(const Tensor& gradient = Tensor(), bool retain_graph = false,
                 bool create_graph = false) const;
   /// The same memory, cut off from the tape.
   Tensor detach() const;
@@ -93,7 +94,7 @@ class TAPEGRAD_API Tensor {
   bool is_same(const Tensor& other) const { return impl_ == other.impl_; }
 
  private:
-  TensorImpl* impl_ = nullptr;
+  TensorImpl* impl_;
 };
 
 using TensorList = std::span<const Tensor>;

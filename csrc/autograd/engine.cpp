@@ -1,0 +1,535 @@
+#include "autograd/engine.h"
+
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "autograd/meta.h"
+#include "core/text.h"
+#include "core/thread_state.h"
+#include "tapegrad/error.h"
+#include "tapegrad/ops.h"
+
+namespace tapegrad {
+namespace autograd {
+
+std::atomic<void (*)()> interrupt_hook{nullptr};
+
+namespace {
+
+constexpr uint32_t kNone = UINT32_MAX;
+
+/// Nodes to numbers 0, 1, 2, ... in order of discovery. Belongs to one pass: marks in the nodes
+/// themselves would be seen by passes inside this one and on other threads.
+class NodeIndex {
+ public:
+  NodeIndex() { clear(); }
+  void clear() {
+    if (slots_.size() > 4096) {
+      slots_.assign(64, {nullptr, 0});
+    } else {
+      if (slots_.empty()) slots_.resize(64);
+      std::fill(slots_.begin(), slots_.end(), Slot{nullptr, 0});
+    }
+    count_ = 0;
+  }
+  /// The node's number, and whether it is new.
+  std::pair<uint32_t, bool> insert(Node* node) {
+    if (2 * (count_ + 1) > slots_.size()) grow();
+    const size_t at = find(node);
+    if (slots_[at].node) return {slots_[at].index, false};
+    slots_[at] = {node, static_cast<uint32_t>(count_)};
+    return {static_cast<uint32_t>(count_++), true};
+  }
+  /// The node's number; kNone when it was not met.
+  uint32_t lookup(Node* node) const {
+    const size_t at = find(node);
+    return slots_[at].node ? slots_[at].index : kNone;
+  }
+
+ private:
+  struct Slot {
+    Node* node;
+    uint32_t index;
+  };
+  size_t find(Node* node) const {
+    const size_t mask = slots_.size() - 1;
+    size_t at = (reinterpret_cast<uintptr_t>(node) * 0x9E3779B97F4A7C15u >> 20) & mask;
+    while (slots_[at].node && slots_[at].node != node) at = (at + 1) & mask;
+    return at;
+  }
+  void grow() {
+    std::vector<Slot> old(slots_.size() * 2, {nullptr, 0});
+    old.swap(slots_);
+    for (const Slot& slot : old) {
+      if (slot.node) slots_[find(slot.node)] = slot;
+    }
+  }
+  std::vector<Slot> slots_;
+  size_t count_ = 0;
+};
+
+struct Entry {
+  Node* node;
+  uint32_t first_slot;  // gradients of its outputs
+  uint32_t first_edge;  // numbers of its edges' nodes
+  uint32_t expected;    // accumulators: contributions still to come
+  bool reached;         // a gradient has arrived
+  bool needed;          // leads to something that was asked for
+  bool captured;
+};
+
+struct Capture {
+  uint32_t entry;
+  uint32_t output;
+  size_t result;
+};
+
+/// The buffers of a pass, kept for the next one on this thread.
+struct Workspace {
+  NodeIndex index;
+  std::vector<Entry> entries;
+  std::vector<Tensor> slots;
+  std::vector<uint32_t> targets;
+  std::vector<uint32_t> stack;
+  std::vector<std::pair<uint64_t, uint32_t>> heap;
+  std::vector<Capture> captures;
+  void clear() {
+    index.clear();
+    entries.clear();
+    slots.clear();
+    targets.clear();
+    stack.clear();
+    heap.clear();
+    captures.clear();
+  }
+};
+
+/// Takes the thread's workspace, or a new one inside a running pass.
+class WorkspaceLease {
+ public:
+  WorkspaceLease() : workspace_(std::move(cached())) {
+    if (!workspace_) workspace_ = std::make_unique<Workspace>();
+  }
+  ~WorkspaceLease() {
+    workspace_->clear();
+    cached() = std::move(workspace_);
+  }
+  WorkspaceLease(const WorkspaceLease&) = delete;
+  WorkspaceLease& operator=(const WorkspaceLease&) = delete;
+  Workspace& get() { return *workspace_; }
+
+ private:
+  static std::unique_ptr<Workspace>& cached() {
+    thread_local std::unique_ptr<Workspace> workspace;
+    return workspace;
+  }
+  std::unique_ptr<Workspace> workspace_;
+};
+
+/// Whether nobody else can see this gradient's memory.
+bool exclusively_ours(const Tensor& gradient) {
+  return gradient->reference_count() == 1 && gradient->storage()->unique() &&
+         !gradient->storage()->external() && !gradient->base && core::is_dense(gradient);
+}
+
+class Pass {
+ public:
+  Pass(Workspace& workspace, BackwardOptions options)
+      : w_(workspace),
+        create_graph_(options.create_graph),
+        retain_(options.retain_graph || options.create_graph) {}
+
+  void add_root(const Edge& edge, Tensor gradient) {
+    roots_.push_back({enter(edge.node.get()), edge.output, std::move(gradient)});
+  }
+
+  void discover() {
+    while (!w_.stack.empty()) {
+      const uint32_t at = w_.stack.back();
+      w_.stack.pop_back();
+      Node* node = w_.entries[at].node;
+      w_.entries[at].first_edge = static_cast<uint32_t>(w_.targets.size());
+      for (const Edge& edge : node->edges) {
+        // enter() may move the entries, so nothing may point into them here.
+        w_.targets.push_back(edge.node ? enter(edge.node.get()) : kNone);
+      }
+    }
+  }
+
+  /// Asks for the gradient at `edge`; false when no root depends on it.
+  bool capture(const Edge& edge, size_t result) {
+    const uint32_t entry = w_.index.lookup(edge.node.get());
+    if (!pruned_) {
+      pruned_ = true;
+      for (Entry& each : w_.entries) each.needed = false;
+    }
+    if (entry == kNone) return false;
+    w_.entries[entry].captured = true;
+    w_.captures.push_back({entry, edge.output, result});
+    return true;
+  }
+
+  void run(std::vector<Tensor>* captured, bool accumulate) {
+    captured_ = captured;
+    accumulate_ = accumulate;
+    mark_needed();
+    for (Root& root : roots_) {
+      if (w_.entries[root.entry].needed) ++w_.entries[root.entry].expected;
+    }
+    const bool previous = std::exchange(core::thread_state.grad_enabled, create_graph_);
+    try {
+      for (Root& root : roots_) {
+        if (w_.entries[root.entry].needed)
+          deliver(root.entry, root.output, std::move(root.gradient), nullptr, 0);
+      }
+      drain();
+    } catch (...) {
+      core::thread_state.grad_enabled = previous;
+      throw;
+    }
+    core::thread_state.grad_enabled = previous;
+  }
+
+ private:
+  struct Root {
+    uint32_t entry;
+    uint32_t output;
+    Tensor gradient;
+  };
+
+  uint32_t enter(Node* node) {
+    const auto [at, is_new] = w_.index.insert(node);
+    if (is_new) {
+      w_.entries.push_back(
+          {node, static_cast<uint32_t>(w_.slots.size()), 0, 0, false, true, false});
+      w_.slots.resize(w_.slots.size() + static_cast<size_t>(std::max(1, node->outputs.size())));
+      w_.stack.push_back(at);
+    }
+    return at;
+  }
+
+  /// Prunes to what leads to a captured edge, and counts what every accumulator has to wait for.
+  void mark_needed() {
+    if (pruned_) {
+      std::vector<uint32_t> order(w_.entries.size());
+      for (uint32_t i = 0; i < order.size(); ++i) order[i] = i;
+      std::sort(order.begin(), order.end(), [this](uint32_t a, uint32_t b) {
+        return w_.entries[a].node->sequence() < w_.entries[b].node->sequence();
+      });
+      for (const uint32_t at : order) {
+        Entry& entry = w_.entries[at];
+        entry.needed = entry.captured;
+        for_targets(entry, [&](uint32_t target) { entry.needed |= w_.entries[target].needed; });
+      }
+    }
+    for (Entry& entry : w_.entries) {
+      if (entry.needed) for_targets(entry, [&](uint32_t target) { ++w_.entries[target].expected; });
+    }
+  }
+
+  template <class F>
+  void for_targets(const Entry& entry, F f) {
+    if (entry.node->as_accumulator()) return;
+    for (int i = 0; i < entry.node->edges.size(); ++i) {
+      const uint32_t target = w_.targets[entry.first_edge + static_cast<uint32_t>(i)];
+      if (target != kNone) f(target);
+    }
+  }
+
+  void drain() {
+    while (!w_.heap.empty()) {
+      std::pop_heap(w_.heap.begin(), w_.heap.end());
+      const uint32_t at = w_.heap.back().second;
+      w_.heap.pop_back();
+      if (auto hook = interrupt_hook.load(std::memory_order_relaxed)) hook();
+      execute(at);
+    }
+    // Accumulators that waited for a contribution which never came (a rule left it out).
+    for (uint32_t at = 0; at < w_.entries.size(); ++at) {
+      const Entry& entry = w_.entries[at];
+      if (entry.reached && entry.expected > 0 && entry.node->as_accumulator()) finish_leaf(at);
+    }
+  }
+
+  /// Adds `gradient` to what has arrived at `output` of entry `at`. `from` and `input` name the
+  /// source in errors.
+  void deliver(uint32_t at, uint32_t output, Tensor gradient, const Node* from, int input) {
+    Entry& entry = w_.entries[at];
+    const bool leaf = entry.node->as_accumulator() != nullptr;
+    if (gradient.defined()) {
+      fit(gradient, entry.node->outputs[static_cast<int>(output)], from, input);
+      accumulate(w_.slots[entry.first_slot + output], std::move(gradient));
+      if (!entry.reached) {
+        entry.reached = true;
+        if (!leaf) {
+          w_.heap.emplace_back(entry.node->sequence(), at);
+          std::push_heap(w_.heap.begin(), w_.heap.end());
+        }
+      }
+    }
+    --entry.expected;
+    if (leaf && entry.reached && entry.expected == 0) finish_leaf(at);
+  }
+
+  static void fit(Tensor& gradient, const OutputInfo& info, const Node* from, int input) {
+    if (!(gradient.sizes() == info.sizes())) {
+      if (!broadcasts_from(info.sizes(), gradient.sizes())) {
+        throw ShapeError(core::text(from ? from->name() : "backward", ": returned gradient ", input,
+                                    " of shape ", shape_string(gradient.sizes()),
+                                    " for an input of shape ", shape_string(info.sizes())));
+      }
+      gradient = sum_to_size(gradient, info.sizes());
+    }
+    if (gradient.dtype() != info.dtype()) gradient = to(gradient, info.dtype());
+  }
+
+  static bool broadcasts_from(IntSpan small, IntSpan large) {
+    if (small.size() > large.size()) return false;
+    for (size_t i = 1; i <= small.size(); ++i) {
+      const int64_t s = small[small.size() - i];
+      if (s != 1 && s != large[large.size() - i]) return false;
+    }
+    return true;
+  }
+
+  void accumulate(Tensor& slot, Tensor gradient) const {
+    if (!slot.defined()) {
+      slot = std::move(gradient);
+    } else if (!create_graph_ && exclusively_ours(slot)) {
+      add_(slot, gradient);
+    } else if (!create_graph_ && exclusively_ours(gradient) &&
+               gradient.strides() == slot.strides()) {
+      add_(gradient, slot);
+      slot = std::move(gradient);
+    } else {
+      slot = add(slot, gradient);
+    }
+  }
+
+  void run_hooks(Node& node, Tensor* grads) const {
+    if (!node.hooks()) return;
+    std::vector<NodeHooks::Entry> hooks;
+    std::vector<std::pair<uint32_t, Tensor>> retainers;
+    {
+      const std::lock_guard lock(Node::mutex_of(&node));
+      hooks = node.hooks()->tensor_hooks;
+      for (const auto& [output, impl] : node.hooks()->retainers)
+        retainers.emplace_back(output, Tensor::share(impl));
+    }
+    for (const NodeHooks::Entry& entry : hooks) {
+      Tensor& grad = grads[entry.output];
+      if (!grad.defined()) continue;
+      Tensor replaced = entry.hook(grad);
+      if (!replaced.defined()) continue;
+      if (!(replaced.sizes() == grad.sizes())) {
+        throw ShapeError(core::text(node.name(), ": a hook returned a gradient of shape ",
+                                    shape_string(replaced.sizes()), " for one of shape ",
+                                    shape_string(grad.sizes())));
+      }
+      grad = std::move(replaced);
+    }
+    for (const auto& [output, tensor] : retainers) {
+      if (grads[output].defined()) add_to_grad(tensor, grads[output]);
+    }
+  }
+
+  void execute(uint32_t at) {
+    Node& node = *w_.entries[at].node;
+    const uint32_t first_edge = w_.entries[at].first_edge;
+    Tensor* grads = &w_.slots[w_.entries[at].first_slot];
+    run_hooks(node, grads);
+    if (w_.entries[at].captured) take_captures(at, grads);
+
+    const int count = node.edges.size();
+    bool any = false;
+    bool wanted_inline[8];
+    std::unique_ptr<bool[]> wanted_heap;
+    bool* wanted = wanted_inline;
+    if (count > 8)
+      wanted = (wanted_heap = std::make_unique<bool[]>(static_cast<size_t>(count))).get();
+    for (int i = 0; i < count; ++i) {
+      const uint32_t target = w_.targets[first_edge + static_cast<uint32_t>(i)];
+      wanted[i] = target != kNone && w_.entries[target].needed;
+      any |= wanted[i];
+    }
+    if (any) {
+      Tensor results_inline[4];
+      std::vector<Tensor> results_heap;
+      Tensor* results = results_inline;
+      if (count > 4) {
+        results_heap.resize(static_cast<size_t>(count));
+        results = results_heap.data();
+      }
+      Pull pull(node, grads, results, wanted);
+      node.pull(pull);
+      if (!retain_) node.release();
+      drop_grads(node, grads);
+      for (int i = 0; i < count; ++i) {
+        const uint32_t target = w_.targets[first_edge + static_cast<uint32_t>(i)];
+        if (wanted[i]) deliver(target, node.edges[i].output, std::move(results[i]), &node, i);
+      }
+    }
+    drop_grads(node, grads);
+  }
+
+  static void drop_grads(const Node& node, Tensor* grads) {
+    for (int i = 0; i < node.outputs.size(); ++i) grads[i] = Tensor();
+  }
+
+  void take_captures(uint32_t at, const Tensor* grads) {
+    for (const Capture& capture : w_.captures) {
+      if (capture.entry == at) (*captured_)[capture.result] = grads[capture.output];
+    }
+  }
+
+  void finish_leaf(uint32_t at) {
+    Entry& entry = w_.entries[at];
+    entry.reached = false;
+    AccumulateGrad& accumulator = *entry.node->as_accumulator();
+    Tensor& slot = w_.slots[entry.first_slot];
+    run_hooks(accumulator, &slot);
+    if (entry.captured) take_captures(at, &slot);
+    if (!accumulate_) {
+      slot = Tensor();
+      return;
+    }
+    const Tensor leaf = accumulator.leaf();
+    if (leaf.defined()) {
+      {
+        const std::lock_guard lock(Node::mutex_of(&accumulator));
+        add_to_grad(leaf, std::move(slot));
+      }
+      const auto hooks = accumulator.post_hooks;  // a hook may remove itself
+      for (const auto& [id, hook] : hooks) hook(leaf);
+    }
+    slot = Tensor();
+  }
+
+  /// .grad += gradient. Steals a gradient that nobody else can see; one that the caller supplied is
+  /// copied.
+  void add_to_grad(const Tensor& tensor, Tensor gradient) const {
+    Tensor& grad = meta(tensor).grad;
+    if (!grad.defined()) {
+      if (create_graph_) {
+        grad = gradient;
+      } else if (exclusively_ours(gradient) && gradient.strides() == tensor.strides()) {
+        grad = std::move(gradient);
+      } else {
+        grad = core::is_dense(tensor) ? core::make_like(tensor, gradient.dtype())
+                                      : core::make_tensor(gradient.sizes(), gradient.dtype());
+        copy_(grad, gradient);
+      }
+    } else if (create_graph_) {
+      grad = add(grad, gradient);
+    } else {
+      add_(grad, gradient);
+    }
+  }
+
+  friend void tapegrad::backward(TensorList, TensorList, BackwardOptions, TensorList);
+
+  Workspace& w_;
+  std::vector<Root> roots_;
+  std::vector<Tensor>* captured_ = nullptr;
+  bool create_graph_;
+  bool retain_;
+  bool accumulate_ = true;
+  bool pruned_ = false;
+};
+
+Tensor seed_gradient(const char* op, const Tensor& output, const Tensor& given, size_t index) {
+  if (!given.defined()) {
+    if (output.numel() != 1) {
+      throw GradError(
+          core::text(op, ": grad can be implicitly created only for scalar outputs, output ", index,
+                     " is a ", core::describe(output),
+                     "; reduce it (for example with .sum()) or pass its "
+                     "gradient"));
+    }
+    return ones(output.sizes(), output.dtype());
+  }
+  if (!(given.sizes() == output.sizes())) {
+    throw ShapeError(core::text(op, ": Mismatch in shape: grad_output[", index, "] has a shape of ",
+                                shape_string(given.sizes()), " and output[", index,
+                                "] has a shape of ", shape_string(output.sizes())));
+  }
+  if (!is_floating_point(given.dtype())) {
+    throw DTypeError(core::text(op, ": grad_output[", index, "] must be floating point, got ",
+                                core::describe(given)));
+  }
+  return given;
+}
+
+void add_roots(const char* op, Pass& pass, TensorList outputs, TensorList gradients) {
+  if (!gradients.empty() && gradients.size() != outputs.size()) {
+    throw ValueError(
+        core::text(op, ": got ", outputs.size(), " tensors and ", gradients.size(), " gradients"));
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Edge edge = gradient_edge(outputs[i]);
+    if (!edge.node) {
+      throw GradError(core::text(op, ": element ", i, " of tensors (a ", core::describe(outputs[i]),
+                                 ") does not require grad and does not have a grad_fn"));
+    }
+    pass.add_root(edge,
+                  seed_gradient(op, outputs[i], gradients.empty() ? Tensor() : gradients[i], i));
+  }
+  pass.discover();
+}
+
+}  // namespace
+}  // namespace autograd
+
+void backward(TensorList outputs, TensorList gradients, BackwardOptions options,
+              TensorList inputs) {
+  using namespace autograd;
+  WorkspaceLease lease;
+  Pass pass(lease.get(), options);
+  // The roots hold the graph while the pass runs, whatever hooks do to the caller's tensors.
+  const std::vector<Tensor> held(outputs.begin(), outputs.end());
+  add_roots("backward", pass, outputs, gradients);
+  std::vector<Tensor> captured(inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Edge edge = gradient_edge(inputs[i]);
+    if (!edge.node) {
+      throw GradError(core::text("backward: element ", i, " of inputs does not require grad"));
+    }
+    pass.capture(edge, i);
+  }
+  pass.run(&captured, inputs.empty());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!captured[i].defined()) continue;
+    const NodeRef node = gradient_edge(inputs[i]).node;
+    const std::lock_guard lock(Node::mutex_of(node.get()));
+    pass.add_to_grad(inputs[i], captured[i]);
+  }
+}
+
+std::vector<Tensor> grad(TensorList outputs, TensorList inputs, TensorList gradients,
+                         BackwardOptions options, bool allow_unused) {
+  using namespace autograd;
+  WorkspaceLease lease;
+  Pass pass(lease.get(), options);
+  const std::vector<Tensor> held(outputs.begin(), outputs.end());
+  add_roots("grad", pass, outputs, gradients);
+  std::vector<Tensor> captured(inputs.size());
+  const auto unused = [](size_t i) {
+    return GradError(core::text(
+        "grad: one of the differentiated tensors (input ", i,
+        ") appears to not have been used in the graph. Set allow_unused=True if this is the "
+        "desired behavior"));
+  };
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const Edge edge = gradient_edge(inputs[i]);
+    if (!edge.node) throw GradError(core::text("grad: input ", i, " does not require grad"));
+    if (!pass.capture(edge, i) && !allow_unused) throw unused(i);
+  }
+  pass.run(&captured, false);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!captured[i].defined() && !allow_unused) throw unused(i);
+  }
+  return captured;
+}
+
+}  // namespace tapegrad

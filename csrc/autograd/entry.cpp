@@ -1,0 +1,80 @@
+#include "autograd/entry.h"
+
+#include "core/text.h"
+#include "tapegrad/error.h"
+
+namespace tapegrad::autograd {
+
+unsigned needs_mask(Inputs inputs) {
+  unsigned mask = 0;
+  for (int i = 0; i < inputs.count; ++i) {
+    if (inputs[i]->has(TensorImpl::kNeedsGrad)) mask |= 1u << (i < 31 ? i : 31);
+  }
+  return mask;
+}
+
+void connect(Node& node, Inputs inputs) {
+  node.edges.resize(inputs.count);
+  for (int i = 0; i < inputs.count; ++i) {
+    if (inputs[i]->has(TensorImpl::kNeedsGrad)) node.edges[i] = gradient_edge(inputs[i]);
+  }
+}
+
+namespace {
+
+bool in_mask(unsigned mask, int i) { return ((mask >> (i < 31 ? i : 31)) & 1u) != 0; }
+
+void save(Node& node, Inputs inputs, SavedMasks masks, const Tensor* outputs, int count) {
+  int total = 0;
+  for (int i = 0; i < inputs.count; ++i) total += in_mask(masks.inputs, i);
+  for (int i = 0; i < count; ++i) total += in_mask(masks.outputs, i);
+  if (total == 0) return;
+  node.saved.resize(total);
+  int next = 0;
+  for (int i = 0; i < inputs.count; ++i) {
+    if (!in_mask(masks.inputs, i)) continue;
+    if (inputs[i]->has(TensorImpl::kInference) && inputs[i]->has(TensorImpl::kNeedsGrad) == false &&
+        is_floating_point(inputs[i].dtype())) {
+      throw GradError(
+          core::text(node.name(), ": inference tensors cannot be saved for backward; clone() the ",
+                     core::describe(inputs[i]), " outside inference_mode to use it here"));
+    }
+    node.saved[next++].save_input(inputs[i], i);
+  }
+  for (int i = 0; i < count; ++i) {
+    if (in_mask(masks.outputs, i)) node.saved[next++].save_output(outputs[i], i);
+  }
+}
+
+}  // namespace
+
+void finish(NodeRef node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count) {
+  connect(*node, inputs);
+  save(*node, inputs, masks, outputs, count);
+  node->take_number();
+  node->outputs.resize(count);
+  for (int i = 0; i < count; ++i) {
+    node->outputs[i].set(outputs[i]);
+    if (!is_floating_point(outputs[i].dtype())) continue;
+    set_edge(outputs[i], node, static_cast<uint32_t>(i));
+  }
+}
+
+void mark_view(Tensor& view, const Tensor& base) {
+  if (view.is_same(base)) return;
+  if (!view->base) {
+    TensorImpl* root = base->base ? base->base : base.impl();
+    core::retain(root);
+    view->base = root;
+  }
+  view->view_version = view->version();
+  if (!core::thread_state.grad_enabled && (entry_flags(base) & TensorImpl::kNeedsGrad)) {
+    meta(view).no_grad_view = true;
+  }
+}
+
+void no_batching_rule(const char* name) {
+  throw UnsupportedError(core::text("vmap: ", name, " has no batching rule"));
+}
+
+}  // namespace tapegrad::autograd

@@ -1,0 +1,151 @@
+#include "autograd/inplace.h"
+
+#include "autograd/as_strided.h"
+#include "autograd/entry.h"
+#include "core/text.h"
+#include "kernels/copy.h"
+#include "tapegrad/autograd.h"
+#include "tapegrad/error.h"
+#include "tapegrad/ops.h"
+
+namespace tapegrad::autograd {
+namespace {
+
+bool overlaps_itself(const Tensor& tensor) {
+  for (size_t i = 0; i < tensor->sizes().size(); ++i) {
+    if (tensor->strides()[i] == 0 && tensor->sizes()[i] > 1) return true;
+  }
+  return false;
+}
+
+/// A result that was overwritten by constants: still on the tape, with nothing flowing further.
+struct OverwriteRule : Rule {
+  static constexpr const char* name = "Overwrite";
+  Tensor forward(Inputs in) { return in[0]; }
+  void pull(Pull&) const {}
+};
+
+void check_result(const char* op, const Tensor& self, const Tensor& value) {
+  const Dims shape = broadcast_shapes(op, self.sizes(), value.sizes());
+  if (!(IntSpan(shape) == self.sizes())) {
+    throw ShapeError(core::text(op, ": output with shape ", shape_string(self.sizes()),
+                                " doesn't match the broadcast shape ", shape_string(shape),
+                                "; use the out-of-place form"));
+  }
+  if (!can_cast(value.dtype(), self.dtype())) {
+    throw DTypeError(core::text(op, ": result type ", dtype_name(value.dtype()),
+                                " can't be cast to the desired output type ",
+                                dtype_name(self.dtype()),
+                                "; use the out-of-place form or convert the tensor first"));
+  }
+}
+
+bool needs_grad(const Tensor& tensor) {
+  return (entry_flags(tensor) & TensorImpl::kNeedsGrad) != 0;
+}
+
+}  // namespace
+
+void check_writable(const char* op, const Tensor& self) {
+  if (overlaps_itself(self)) {
+    throw ShapeError(core::text(
+        op, ": more than one element of the written-to ", core::describe(self),
+        " refers to a single memory location (it was expanded). Please clone() the tensor "
+        "before performing the operation"));
+  }
+  if (self->has(TensorImpl::kInference) && !core::thread_state.inference) {
+    throw GradError(
+        core::text(op,
+                   ": in-place update to an inference tensor outside InferenceMode is not allowed; "
+                   "clone() it first"));
+  }
+  if (!core::thread_state.grad_enabled || !needs_grad(self)) return;
+  if (meta(self).leaf) {
+    throw GradError(core::text(
+        op, ": a leaf Variable that requires grad is being used in an in-place operation (",
+        core::describe(self), "). Wrap the update in no_grad() or work out of place"));
+  }
+  if (self->base) {
+    const Tensor base = Tensor::share(self->base);
+    if (needs_grad(base) && meta(base).leaf) {
+      throw GradError(
+          core::text(op,
+                     ": a view of a leaf Variable that requires grad is being used in an in-place "
+                     "operation (",
+                     core::describe(self), "). Wrap the update in no_grad() or work out of place"));
+    }
+  }
+}
+
+bool must_record(const Tensor& self, const Tensor& value) {
+  return core::thread_state.grad_enabled && (needs_grad(self) || needs_grad(value));
+}
+
+void record_write(Tensor& self, const Tensor& value) {
+  if (self->base) {
+    if (const Meta* m = meta_or_null(self); m && m->no_grad_view) {
+      throw GradError(
+          "a view that was created in no_grad mode is being modified in place with grad mode "
+          "enabled: its "
+          "history would be lost. Create the view with grad mode enabled, or modify it under "
+          "no_grad()");
+    }
+    const Tensor base = Tensor::share(self->base);
+    rebase_on_write(base, self, value);
+    refresh_view(self);
+    return;
+  }
+  Edge edge = gradient_edge(value);
+  if (!edge.node) {
+    const Tensor* inputs[] = {&self};
+    NodeRef node = NodeRef::adopt(new RuleNode<OverwriteRule>(OverwriteRule{}));
+    finish(std::move(node), Inputs{inputs, 1}, {0, 0}, &self, 1);
+    return;
+  }
+  set_edge(self, std::move(edge.node), edge.output);
+}
+
+Tensor& assign_inplace(const char* op, Tensor& self, const Tensor& value) {
+  check_writable(op, self);
+  check_result(op, self, value);
+  const bool record = must_record(self, value);
+  const bool tangents = ((entry_flags(self) | entry_flags(value)) & TensorImpl::kHasTangent) != 0;
+  Tensor source = value;
+  if (record || tangents) {
+    if (source.dtype() != self.dtype()) source = to(source, self.dtype());
+    if (!(source.sizes() == self.sizes())) source = expand(source, self.sizes());
+    // The old edge of `self` must be read before its memory changes.
+    if (self->base) entry_flags(self);
+  }
+  kernels::copy_values(self, source);
+  self->bump_version();
+  if (record) record_write(self, source);
+  if (tangents) assign_tangents(op, self, source);
+  return self;
+}
+
+Tensor& assign_out(const char* op, Tensor& out, const Tensor& result) {
+  if (core::thread_state.grad_enabled && (needs_grad(out) || needs_grad(result))) {
+    throw GradError(core::text(
+        op,
+        ": functions with out=... arguments don't support automatic differentiation, but one "
+        "of the arguments requires grad"));
+  }
+  if (!can_cast(result.dtype(), out.dtype())) {
+    throw DTypeError(core::text(op, ": result type ", dtype_name(result.dtype()),
+                                " can't be cast to the desired output type ",
+                                dtype_name(out.dtype())));
+  }
+  if (!(out.sizes() == result.sizes())) {
+    const Tensor fresh = core::make_tensor(result.sizes(), out.dtype());
+    fresh->storage()->retain();
+    out->reset(fresh->storage(), out.dtype(), fresh.sizes(), fresh.strides(), 0);
+  }
+  const NoGradGuard guard;
+  check_writable(op, out);
+  kernels::copy_values(out, result);
+  out->bump_version();
+  return out;
+}
+
+}  // namespace tapegrad::autograd

@@ -1,0 +1,251 @@
+// Forward mode: tangents, and how they pass through an operation.
+#include <algorithm>
+#include <optional>
+
+#include "autograd/as_strided.h"
+#include "autograd/entry.h"
+#include "core/text.h"
+#include "tapegrad/autograd.h"
+#include "tapegrad/error.h"
+#include "tapegrad/ops.h"
+
+namespace tapegrad {
+namespace autograd {
+namespace {
+
+thread_local std::vector<int> active_levels;
+
+bool is_active(int level) {
+  return std::find(active_levels.begin(), active_levels.end(), level) != active_levels.end();
+}
+
+class GradModeGuard {
+ public:
+  explicit GradModeGuard(bool enabled) : previous_(set_grad_enabled(enabled)) {}
+  ~GradModeGuard() { set_grad_enabled(previous_); }
+  GradModeGuard(const GradModeGuard&) = delete;
+  GradModeGuard& operator=(const GradModeGuard&) = delete;
+
+ private:
+  bool previous_;
+};
+
+/// Note [Tangents from pull]
+/// pull is linear in the gradients u of the outputs: pull(u) = J^T u. So the tangent J t is the
+/// gradient of <pull(u), t> with respect to u, at any u; u = 0 will do. An operation that gives
+/// pull in differentiable form thereby has its forward mode, at the cost of a reverse pass, and the
+/// two cannot disagree. (Townsend, "A new trick for calculating Jacobian vector products", 2017.)
+std::vector<Tensor> tangents_from_pull(const Push& push, const TangentCallbacks& callbacks) {
+  const bool create_graph = core::thread_state.grad_enabled;
+  const GradModeGuard guard(true);
+  const int input_count = push.inputs.count;
+  NodeRef node = callbacks.make_node(callbacks.rule, push.inputs);
+
+  // Every input with a tangent needs an edge to receive its part of J^T u.
+  std::vector<Tensor> stand_ins(static_cast<size_t>(input_count));
+  std::vector<const Tensor*> connected(static_cast<size_t>(input_count));
+  std::vector<char> wanted(static_cast<size_t>(input_count));
+  for (int i = 0; i < input_count; ++i) {
+    const auto k = static_cast<size_t>(i);
+    connected[k] = &push.inputs[i];
+    wanted[k] = push.tangent(i).defined();
+    if (!wanted[k] || (entry_flags(push.input(i)) & TensorImpl::kNeedsGrad)) continue;
+    const Tensor& input = push.input(i);
+    stand_ins[k] = core::make_alias(input, input.sizes(), input.strides(), input.storage_offset());
+    copy_tangents(stand_ins[k], input);
+    stand_ins[k].set_requires_grad(true);
+    connected[k] = &stand_ins[k];
+  }
+  std::vector<Tensor> outputs;
+  for (const Tensor& output : push.outputs) {
+    outputs.push_back(
+        core::make_alias(output, output.sizes(), output.strides(), output.storage_offset()));
+    copy_tangents(outputs.back(), output);
+  }
+  const Inputs inputs{connected.data(), input_count};
+  const SavedMasks masks = callbacks.masks(callbacks.rule, needs_mask(inputs));
+  finish(node, inputs, masks, outputs.data(), static_cast<int>(outputs.size()));
+
+  std::vector<Tensor> seeds, results(static_cast<size_t>(input_count));
+  for (const Tensor& output : outputs) {
+    seeds.push_back(is_floating_point(output.dtype()) ? zeros(output.sizes(), output.dtype())
+                                                      : Tensor());
+    if (seeds.back().defined()) seeds.back().set_requires_grad(true);
+  }
+  static_assert(sizeof(bool) == sizeof(char));
+  Pull pull(*node, seeds.data(), results.data(), reinterpret_cast<const bool*>(wanted.data()));
+  node->pull(pull);
+
+  std::vector<Tensor> pulled, directions;
+  for (int i = 0; i < input_count; ++i) {
+    Tensor& result = results[static_cast<size_t>(i)];
+    if (!wanted[static_cast<size_t>(i)] || !result.defined() || !result.requires_grad()) continue;
+    pulled.push_back(sum_to_size(result, push.input(i).sizes()));
+    directions.push_back(to(push.tangent(i), result.dtype()));
+  }
+  std::vector<Tensor> targets;
+  for (const Tensor& seed : seeds) {
+    if (seed.defined()) targets.push_back(seed);
+  }
+  std::vector<Tensor> gradients(targets.size());
+  if (!pulled.empty()) {
+    gradients = grad(pulled, targets, directions,
+                     {.retain_graph = false, .create_graph = create_graph}, true);
+  }
+  std::vector<Tensor> tangents(outputs.size());
+  size_t next = 0;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!seeds[i].defined()) continue;
+    tangents[i] =
+        gradients[next].defined() ? gradients[next] : zeros(outputs[i].sizes(), outputs[i].dtype());
+    ++next;
+  }
+  return tangents;
+}
+
+}  // namespace
+
+Tensor tangent_at(const Tensor& tensor, int level) {
+  const Meta* m = meta_or_null(tensor);
+  if (!m || !m->extra) return {};
+  for (const MetaExtra::Tangent& tangent : m->extra->tangents) {
+    if (tangent.level == level) return tangent.value;
+  }
+  return {};
+}
+
+int highest_level(const Tensor& tensor) {
+  const Meta* m = meta_or_null(tensor);
+  if (!m || !m->extra) return -1;
+  int level = -1;
+  for (const MetaExtra::Tangent& tangent : m->extra->tangents) {
+    if (tangent.level > level && is_active(tangent.level)) level = tangent.level;
+  }
+  return level;
+}
+
+void set_tangent(const Tensor& tensor, int level, const Tensor& value) {
+  Meta& m = meta(tensor);
+  if (!m.extra) m.extra = std::make_unique<MetaExtra>();
+  std::erase_if(m.extra->tangents, [level](const auto& tangent) { return tangent.level == level; });
+  if (value.defined()) m.extra->tangents.push_back({level, value});
+  tensor->set(TensorImpl::kHasTangent, !m.extra->tangents.empty());
+}
+
+void copy_tangents(const Tensor& to, const Tensor& from) {
+  if (!from->has(TensorImpl::kHasTangent)) return;
+  for (const MetaExtra::Tangent& tangent : meta(from).extra->tangents)
+    set_tangent(to, tangent.level, tangent.value);
+}
+
+Tensor strip_tangent(const Tensor& tensor, int level) {
+  Edge edge = gradient_edge(tensor);
+  Tensor alias =
+      core::make_alias(tensor, tensor.sizes(), tensor.strides(), tensor.storage_offset());
+  if (edge.node) set_edge(alias, std::move(edge.node), edge.output);
+  copy_tangents(alias, tensor);
+  if (alias->has(TensorImpl::kHasTangent)) set_tangent(alias, level, {});
+  return alias;
+}
+
+std::vector<Tensor> fill_tangents(const Push& push) {
+  std::vector<Tensor> full;
+  for (int i = 0; i < push.inputs.count; ++i) {
+    const Tensor& input = push.input(i);
+    if (push.tangent(i).defined()) {
+      full.push_back(push.tangent(i));
+    } else {
+      full.push_back(is_floating_point(input.dtype()) ? zeros(input.sizes(), input.dtype())
+                                                      : input);
+    }
+  }
+  return full;
+}
+
+std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& callbacks) {
+  int level = -1;
+  for (int i = 0; i < inputs.count; ++i) level = std::max(level, highest_level(inputs[i]));
+  std::vector<Tensor> stripped(static_cast<size_t>(inputs.count)),
+      tangents(static_cast<size_t>(inputs.count));
+  std::vector<const Tensor*> pointers(static_cast<size_t>(inputs.count));
+  for (int i = 0; i < inputs.count; ++i) {
+    const auto k = static_cast<size_t>(i);
+    tangents[k] = level >= 0 ? tangent_at(inputs[i], level) : Tensor();
+    if (level < 0 && inputs[i]->has(TensorImpl::kHasTangent)) {
+      // Only tangents of levels that were left: drop them all.
+      stripped[k] = strip_tangent(inputs[i], -1);
+      meta(stripped[k]).extra->tangents.clear();
+      stripped[k]->set(TensorImpl::kHasTangent, false);
+    } else {
+      stripped[k] = tangents[k].defined() ? strip_tangent(inputs[i], level) : inputs[i];
+    }
+    pointers[k] = &stripped[k];
+  }
+  const Inputs primal{pointers.data(), inputs.count};
+  std::vector<Tensor> outputs = callbacks.run(callbacks.rule, primal);
+  if (level < 0) return outputs;
+  const Push push{primal, outputs, tangents};
+  const std::vector<Tensor> results =
+      callbacks.push ? callbacks.push(callbacks.rule, push) : tangents_from_pull(push, callbacks);
+  for (size_t i = 0; i < outputs.size() && i < results.size(); ++i) {
+    if (results[i].defined() && is_floating_point(outputs[i].dtype()))
+      set_tangent(outputs[i], level, results[i]);
+  }
+  return outputs;
+}
+
+void assign_tangents(const char* op, Tensor& self, const Tensor& value) {
+  std::vector<int> levels;
+  for (const Tensor* tensor : {static_cast<const Tensor*>(&self), &value}) {
+    const Meta* m = meta_or_null(*tensor);
+    if (!m || !m->extra) continue;
+    for (const MetaExtra::Tangent& tangent : m->extra->tangents) levels.push_back(tangent.level);
+  }
+  if (self->base && !levels.empty()) {
+    throw GradError(core::text(
+        op,
+        ": in-place writes through a view are not supported in forward mode; write into a "
+        "clone() or use an out-of-place operation such as where() or cat()"));
+  }
+  for (const int level : levels) set_tangent(self, level, tangent_at(value, level));
+}
+
+}  // namespace autograd
+
+int enter_dual_level() {
+  static std::atomic<int> counter{0};
+  const int level = counter.fetch_add(1, std::memory_order_relaxed);
+  autograd::active_levels.push_back(level);
+  return level;
+}
+
+void exit_dual_level(int level) {
+  if (autograd::active_levels.empty() || autograd::active_levels.back() != level) {
+    throw GradError(core::text("exit_dual_level: level ", level,
+                               " is not the innermost open level of this thread"));
+  }
+  autograd::active_levels.pop_back();
+}
+
+Tensor make_dual(const Tensor& primal, const Tensor& tangent, int level) {
+  if (!is_floating_point(primal.dtype())) {
+    throw DTypeError(
+        core::text("make_dual: the primal must be floating point, got ", core::describe(primal)));
+  }
+  if (!(primal.sizes() == tangent.sizes()) || primal.dtype() != tangent.dtype()) {
+    throw ShapeError(
+        core::text("make_dual: the tangent must have the primal's shape and dtype, got ",
+                   core::describe(tangent), " for ", core::describe(primal)));
+  }
+  if (!autograd::is_active(level))
+    throw GradError(core::text("make_dual: level ", level, " is not open"));
+  const Tensor dual = autograd::strip_tangent(primal, level);
+  autograd::set_tangent(dual, level, tangent);
+  return dual;
+}
+
+std::pair<Tensor, Tensor> unpack_dual(const Tensor& tensor, int level) {
+  return {autograd::strip_tangent(tensor, level), autograd::tangent_at(tensor, level)};
+}
+
+}  // namespace tapegrad

@@ -1,0 +1,177 @@
+#include "core/allocator.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <bit>
+#include <cstdlib>
+
+#include "core/text.h"
+#include "tapegrad/error.h"
+
+namespace tapegrad {
+namespace core {
+namespace {
+
+// Note [Size classes]
+// A request is rounded up to one of four sizes per power of two (64, 80, 96, 112, 128, 160, ...),
+// so at most a fifth is wasted, and blocks of a class are interchangeable. Each class keeps its
+// free blocks in a list threaded through the blocks themselves. Freed memory is kept until all
+// classes together hold cache_limit bytes; beyond that it goes back at once.
+constexpr size_t kAlignment = 64;
+constexpr int kStepBits = 2;
+constexpr int kClassCount = 64 << kStepBits;
+constexpr size_t kHugePage = size_t{2} << 20;
+
+struct SizeClass {
+  int index;
+  size_t bytes;
+};
+
+SizeClass size_class(size_t bytes) {
+  if (bytes <= kAlignment) return {0, kAlignment};
+  const int log = 63 - std::countl_zero(bytes - 1);  // 2^log < bytes <= 2^(log + 1)
+  const size_t step = size_t{1} << (log - kStepBits);
+  const size_t rounded = ((bytes + step - 1) / step) * step;
+  const auto quarter = static_cast<int>((rounded - (size_t{1} << log)) / step);  // 1 .. 4
+  // Steps below the alignment share classes: round to whole cache lines.
+  const size_t aligned = (rounded + kAlignment - 1) / kAlignment * kAlignment;
+  return {((log - 6) << kStepBits) + quarter, aligned};
+}
+
+class Spinlock {
+ public:
+  void lock() {
+    while (flag_.exchange(true, std::memory_order_acquire)) {
+      while (flag_.load(std::memory_order_relaxed)) {
+      }
+    }
+  }
+  void unlock() { flag_.store(false, std::memory_order_release); }
+
+ private:
+  std::atomic<bool> flag_{false};
+};
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+struct alignas(64) FreeList {
+  Spinlock lock;
+  FreeBlock* head = nullptr;
+};
+
+FreeList free_lists[kClassCount];
+std::atomic<int64_t> allocated{0};
+std::atomic<int64_t> peak{0};
+std::atomic<int64_t> cached{0};
+std::atomic<int64_t> allocations{0};
+std::atomic<int64_t> system_allocations{0};
+
+int64_t cache_limit() {
+  static const int64_t limit = [] {
+    const int64_t physical = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    return physical > 0 ? physical / 4 : int64_t{1} << 30;
+  }();
+  return limit;
+}
+
+void* system_allocate(size_t bytes) {
+  const size_t alignment = bytes >= 2 * kHugePage ? kHugePage : kAlignment;
+  void* block = nullptr;
+  if (posix_memalign(&block, alignment, bytes) != 0) return nullptr;
+#ifdef MADV_HUGEPAGE
+  // Large tensors are bound by page faults when fresh; huge pages take 512 times fewer.
+  if (alignment == kHugePage) madvise(block, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+#endif
+  system_allocations.fetch_add(1, std::memory_order_relaxed);
+  return block;
+}
+
+void note_allocation(size_t bytes) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  const int64_t now = allocated.fetch_add(static_cast<int64_t>(bytes), std::memory_order_relaxed) +
+                      static_cast<int64_t>(bytes);
+  int64_t highest = peak.load(std::memory_order_relaxed);
+  while (now > highest && !peak.compare_exchange_weak(highest, now, std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace
+
+void* allocate(size_t bytes) {
+  if (bytes > (size_t{1} << 55))
+    throw Error(text("out of memory: cannot allocate ", bytes, " bytes"));
+  const SizeClass sized = size_class(bytes);
+  FreeList& list = free_lists[sized.index];
+  list.lock.lock();
+  FreeBlock* block = list.head;
+  if (block) list.head = block->next;
+  list.lock.unlock();
+  if (block) {
+    cached.fetch_sub(static_cast<int64_t>(sized.bytes), std::memory_order_relaxed);
+    note_allocation(sized.bytes);
+    return block;
+  }
+  void* fresh = system_allocate(sized.bytes);
+  if (!fresh) {
+    empty_cache();
+    fresh = system_allocate(sized.bytes);
+  }
+  if (!fresh) throw Error(text("out of memory: cannot allocate ", bytes, " bytes"));
+  note_allocation(sized.bytes);
+  return fresh;
+}
+
+void deallocate(void* block, size_t bytes) noexcept {
+  const SizeClass sized = size_class(bytes);
+  const auto size = static_cast<int64_t>(sized.bytes);
+  allocated.fetch_sub(size, std::memory_order_relaxed);
+  if (cached.fetch_add(size, std::memory_order_relaxed) + size > cache_limit()) {
+    cached.fetch_sub(size, std::memory_order_relaxed);
+    std::free(block);
+    return;
+  }
+  auto* free_block = static_cast<FreeBlock*>(block);
+  FreeList& list = free_lists[sized.index];
+  list.lock.lock();
+  free_block->next = list.head;
+  list.head = free_block;
+  list.lock.unlock();
+}
+
+}  // namespace core
+
+MemoryStats memory_stats() {
+  return {core::allocated.load(), core::peak.load(),        core::cached.load(),
+          core::cache_limit(),    core::allocations.load(), core::system_allocations.load()};
+}
+
+void reset_peak_memory_stats() { core::peak.store(core::allocated.load()); }
+
+void empty_cache() {
+  for (int index = 0; index < core::kClassCount; ++index) {
+    core::FreeList& list = core::free_lists[index];
+    list.lock.lock();
+    core::FreeBlock* block = list.head;
+    list.head = nullptr;
+    list.lock.unlock();
+    // The class's size follows from its index as in size_class().
+    const int log = (index - 1) / 4 + 6;
+    const int quarter = index == 0 ? 0 : (index - 1) % 4 + 1;
+    const size_t step = size_t{1} << (log - core::kStepBits);
+    const size_t rounded =
+        index == 0 ? core::kAlignment : (size_t{1} << log) + static_cast<size_t>(quarter) * step;
+    const size_t bytes = (rounded + core::kAlignment - 1) / core::kAlignment * core::kAlignment;
+    while (block) {
+      core::FreeBlock* next = block->next;
+      std::free(block);
+      core::cached.fetch_sub(static_cast<int64_t>(bytes), std::memory_order_relaxed);
+      block = next;
+    }
+  }
+}
+
+}  // namespace tapegrad

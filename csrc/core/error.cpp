@@ -1,0 +1,16 @@
+#include "tapegrad/error.h"
+
+namespace tapegrad {
+
+// Out of line: the key functions, which put each typeinfo into this library alone.
+Error::~Error() = default;
+ShapeError::~ShapeError() = default;
+DTypeError::~DTypeError() = default;
+GradError::~GradError() = default;
+IndexError::~IndexError() = default;
+ValueError::~ValueError() = default;
+TypeError::~TypeError() = default;
+FileError::~FileError() = default;
+UnsupportedError::~UnsupportedError() = default;
+
+}  // namespace tapegrad

@@ -1,0 +1,7 @@
+#include "core/thread_state.h"
+
+namespace tapegrad::core {
+
+thread_local ThreadState thread_state;
+
+}  // namespace tapegrad::core

@@ -1,0 +1,306 @@
+#include "kernels/elementwise.h"
+
+#include <algorithm>
+
+#include "core/launch.h"
+#include "core/parallel.h"
+#include "kernels/convert.h"
+#include "kernels/copy.h"
+#include "kernels/dispatch.h"
+#include "kernels/plan.h"
+
+namespace tapegrad::kernels {
+
+#define TAPEGRAD_DECLARE_TABLES(level)     \
+  namespace level {                        \
+  extern const UnaryLoops unary_table[];   \
+  extern const BinaryLoops binary_table[]; \
+  extern const Loop where_table[];         \
+  extern const ConvertLoops convert_table; \
+  }
+TAPEGRAD_DECLARE_TABLES(base)
+TAPEGRAD_DECLARE_TABLES(v2)
+TAPEGRAD_DECLARE_TABLES(v3)
+TAPEGRAD_DECLARE_TABLES(v4)
+#undef TAPEGRAD_DECLARE_TABLES
+
+#define TAPEGRAD_SELECT_TABLE(type, prefix, table)                                              \
+  select_level<type>(                                                                           \
+      TAPEGRAD_IF_BASE(prefix base::table, nullptr), TAPEGRAD_IF_V2(prefix v2::table, nullptr), \
+      TAPEGRAD_IF_V3(prefix v3::table, nullptr), TAPEGRAD_IF_V4(prefix v4::table, nullptr))
+
+const UnaryLoops& unary_loops(UnaryOp op) {
+  static const UnaryLoops* const table = TAPEGRAD_SELECT_TABLE(const UnaryLoops*, , unary_table);
+  return table[static_cast<int>(op)];
+}
+const BinaryLoops& binary_loops(BinaryOp op) {
+  static const BinaryLoops* const table = TAPEGRAD_SELECT_TABLE(const BinaryLoops*, , binary_table);
+  return table[static_cast<int>(op)];
+}
+Loop where_loop(Compute compute) {
+  static const Loop* const table = TAPEGRAD_SELECT_TABLE(const Loop*, , where_table);
+  return table[static_cast<int>(compute)];
+}
+const ConvertLoops& convert_loops() {
+  static const ConvertLoops* const table =
+      TAPEGRAD_SELECT_TABLE(const ConvertLoops*, &, convert_table);
+  return *table;
+}
+
+namespace {
+
+constexpr int64_t kGrain = 16384;
+constexpr int64_t kBlock = 512;
+constexpr int kMaxInputs = kMaxPlanOperands - 1;
+
+constexpr size_t compute_size(Compute compute) { return compute == Compute::Float ? 4 : 8; }
+constexpr DType native_dtype(Compute compute) {
+  return compute == Compute::Float    ? DType::Float32
+         : compute == Compute::Double ? DType::Float64
+                                      : DType::Int64;
+}
+
+// --- the case of nearly every call: one dtype, everything contiguous or a single number
+// ------------------------------
+
+struct FlatParameters {
+  Loop loop;
+  LoopParameters loop_parameters;
+  int64_t numel;
+  int inputs;
+  int64_t out_size;
+  int64_t in_size;
+  int64_t steps[kMaxInputs];
+};
+
+void run_flat(void* const* data, const FlatParameters& p) {
+  core::parallel_for(0, p.numel, kGrain, [&](int64_t begin, int64_t end) {
+    const void* in[kMaxInputs];
+    for (int k = 0; k < p.inputs; ++k) {
+      in[k] = static_cast<const char*>(data[k + 1]) + begin * p.steps[k] * p.in_size;
+    }
+    p.loop(static_cast<char*>(data[0]) + begin * p.out_size, in, p.steps, end - begin,
+           p.loop_parameters);
+  });
+}
+
+// --- any strides, any dtypes
+// -----------------------------------------------------------------------------------------
+
+struct StridedParameters {
+  Loop loop;
+  LoopParameters loop_parameters;
+  Compute compute;
+  bool bool_output;
+  DType dtypes[kMaxPlanOperands];
+  Plan plan;
+};
+
+/// Copies `n` elements of operand `k` from where `walker` stands into contiguous compute values.
+void gather_block(const StridedParameters& p, int k, const char* base, PlanWalker walker, int64_t n,
+                  char* to) {
+  const auto dtype = static_cast<size_t>(p.dtypes[k]);
+  const GatherLoop loop = convert_loops().gather[dtype][static_cast<int>(p.compute)];
+  const auto item = static_cast<int64_t>(item_size(p.dtypes[k]));
+  const auto wide = static_cast<int64_t>(compute_size(p.compute));
+  const int64_t stride = p.plan.ndim == 0 ? 0 : p.plan.strides[k][p.plan.ndim - 1];
+  for (int64_t done = 0; done < n;) {
+    const int64_t count = std::min(n - done, walker.row_left());
+    loop(base + walker.offset(k) * item, stride, to + done * wide, count);
+    walker.advance(count);
+    done += count;
+  }
+}
+
+void scatter_block(const StridedParameters& p, const char* from, PlanWalker walker, int64_t n,
+                   char* base) {
+  const auto item = static_cast<int64_t>(item_size(p.dtypes[0]));
+  const int64_t stride = p.plan.ndim == 0 ? 1 : p.plan.strides[0][p.plan.ndim - 1];
+  const auto wide = static_cast<int64_t>(p.bool_output ? 1 : compute_size(p.compute));
+  for (int64_t done = 0; done < n;) {
+    const int64_t count = std::min(n - done, walker.row_left());
+    char* to = base + walker.offset(0) * item;
+    if (p.bool_output) {
+      convert_loops().move[0](from + done, 1, to, stride, count);
+    } else {
+      convert_loops().scatter[static_cast<int>(p.compute)][static_cast<size_t>(p.dtypes[0])](
+          from + done * wide, to, stride, count);
+    }
+    walker.advance(count);
+    done += count;
+  }
+}
+
+/// How an operand reaches the loop.
+enum class Access : uint8_t { Direct, Single, Block };
+
+class StridedRunner {
+ public:
+  StridedRunner(const StridedParameters& p, void* const* data) : p_(p), data_(data) {
+    const DType native = native_dtype(p.compute);
+    const int inner = p.plan.ndim - 1;
+    const int64_t row = p.plan.ndim == 0 ? 1 : p.plan.sizes[inner];
+    bool any_direct_row = false;
+    for (int k = 1; k < p.plan.operands; ++k) {
+      bool single = true;
+      for (int d = 0; d < p.plan.ndim; ++d) single &= p.plan.strides[k][d] == 0;
+      const bool unit = p.plan.ndim > 0 && p.plan.strides[k][inner] == 1;
+      access_[k] = single && p.plan.operands == 3  ? Access::Single
+                   : unit && p.dtypes[k] == native ? Access::Direct
+                                                   : Access::Block;
+      any_direct_row |= access_[k] == Access::Direct;
+    }
+    const bool out_unit = p.plan.ndim == 0 || p.plan.strides[0][inner] == 1;
+    out_direct_ = out_unit && (p.bool_output ? p.dtypes[0] == DType::Bool : p.dtypes[0] == native);
+    // Rows shorter than this cost more in calls than gathering whole blocks does.
+    constexpr int64_t kShortRow = 32;
+    by_rows_ = p.plan.ndim <= 1 || (row >= kShortRow && (out_direct_ || any_direct_row));
+    if (!by_rows_) {
+      out_direct_ = false;
+      for (int k = 1; k < p.plan.operands; ++k) {
+        if (access_[k] == Access::Direct) access_[k] = Access::Block;
+      }
+    }
+    // Two single numbers leave no operand to loop over.
+    if (p.plan.operands == 3 && access_[1] == Access::Single && access_[2] == Access::Single)
+      access_[2] = Access::Block;
+    for (int k = 1; k < p.plan.operands; ++k) {
+      if (access_[k] != Access::Single) continue;
+      convert_loops().gather[static_cast<size_t>(p.dtypes[k])][static_cast<int>(p.compute)](
+          data[k], 0, single_[k], 1);
+    }
+  }
+
+  void operator()(int64_t begin, int64_t end) const {
+    alignas(64) char scratch[kMaxPlanOperands][kBlock * 8];
+    const auto wide = static_cast<int64_t>(compute_size(p_.compute));
+    PlanWalker walker(p_.plan, begin);
+    for (int64_t at = begin; at < end;) {
+      int64_t n = std::min(end - at, bounded() ? kBlock : end - at);
+      if (by_rows_) n = std::min(n, walker.row_left());
+      const void* in[kMaxInputs];
+      int64_t steps[kMaxInputs];
+      for (int k = 1; k < p_.plan.operands; ++k) {
+        steps[k - 1] = access_[k] == Access::Single ? 0 : 1;
+        const char* base = static_cast<const char*>(data_[k]);
+        if (access_[k] == Access::Single) {
+          in[k - 1] = single_[k];
+        } else if (access_[k] == Access::Direct) {
+          in[k - 1] = base + walker.offset(k) * wide;
+        } else {
+          gather_block(p_, k, base, walker, n, scratch[k]);
+          in[k - 1] = scratch[k];
+        }
+      }
+      char* out_base = static_cast<char*>(data_[0]);
+      if (out_direct_) {
+        p_.loop(out_base + walker.offset(0) * (p_.bool_output ? 1 : wide), in, steps, n,
+                p_.loop_parameters);
+      } else {
+        p_.loop(scratch[0], in, steps, n, p_.loop_parameters);
+        scatter_block(p_, scratch[0], walker, n, out_base);
+      }
+      at += n;
+      // A block may span rows: step row by row.
+      for (int64_t left = n; left > 0;) {
+        const int64_t step = std::min(left, walker.row_left());
+        walker.advance(step);
+        left -= step;
+      }
+    }
+  }
+
+ private:
+  bool bounded() const {
+    if (!out_direct_) return true;
+    for (int k = 1; k < p_.plan.operands; ++k) {
+      if (access_[k] == Access::Block) return true;
+    }
+    return false;
+  }
+  const StridedParameters& p_;
+  void* const* data_;
+  Access access_[kMaxPlanOperands] = {};
+  alignas(8) char single_[kMaxPlanOperands][8] = {};
+  bool out_direct_ = false;
+  bool by_rows_ = false;
+};
+
+void run_strided(void* const* data, const StridedParameters& p) {
+  const StridedRunner runner(p, data);
+  core::parallel_for(0, p.plan.numel, kGrain, runner);
+}
+
+bool same_layout(const Tensor& a, const Tensor& b) {
+  return a->numel() == b->numel() && a.sizes() == b.sizes() && a.strides() == b.strides();
+}
+
+template <class Kernel, class Parameters>
+void launch_over(Kernel kernel, const Tensor& out, std::initializer_list<const Tensor*> in,
+                 const Parameters& p) {
+  const Tensor* const* t = in.begin();
+  switch (in.size()) {
+    case 1:
+      core::launch(kernel, {core::out(out), core::in(*t[0])}, p);
+      break;
+    case 2:
+      core::launch(kernel, {core::out(out), core::in(*t[0]), core::in(*t[1])}, p);
+      break;
+    case 3:
+      core::launch(kernel, {core::out(out), core::in(*t[0]), core::in(*t[1]), core::in(*t[2])}, p);
+      break;
+    default:
+      core::launch(
+          kernel,
+          {core::out(out), core::in(*t[0]), core::in(*t[1]), core::in(*t[2]), core::in(*t[3])}, p);
+  }
+}
+
+}  // namespace
+
+void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopParameters& parameters,
+                     const Tensor& out, std::initializer_list<const Tensor*> in) {
+  const int64_t numel = out->numel();
+  if (numel == 0) return;
+  const DType native = native_dtype(compute);
+  bool flat = out->dtype() == (bool_output ? DType::Bool : native);
+  const bool dense = out->is_contiguous() || core::is_dense(out);
+  int full = 0;
+  for (const Tensor* tensor : in) {
+    const bool single = (*tensor)->numel() == 1 && in.size() <= 2;
+    const bool same =
+        (out->is_contiguous() && (*tensor)->is_contiguous() && (*tensor)->numel() == numel) ||
+        (dense && same_layout(*tensor, out));
+    flat = flat && (*tensor)->dtype() == native && (same || single);
+    full += same;
+  }
+  if (flat && full > 0) {
+    FlatParameters p{loop,
+                     parameters,
+                     numel,
+                     static_cast<int>(in.size()),
+                     static_cast<int64_t>(item_size(out->dtype())),
+                     static_cast<int64_t>(compute_size(compute)),
+                     {1, 1, 1, 1}};
+    int k = 0;
+    for (const Tensor* tensor : in) p.steps[k++] = (*tensor)->numel() == 1 && numel != 1 ? 0 : 1;
+    launch_over(&run_flat, out, in, p);
+    return;
+  }
+  StridedParameters p;
+  p.loop = loop;
+  p.loop_parameters = parameters;
+  p.compute = compute;
+  p.bool_output = bool_output;
+  p.dtypes[0] = out->dtype();
+  plan_begin(p.plan, out.sizes());
+  plan_add(p.plan, out.sizes(), out.strides());
+  for (const Tensor* tensor : in) {
+    p.dtypes[p.plan.operands] = (*tensor)->dtype();
+    plan_add(p.plan, (*tensor)->sizes(), (*tensor)->strides());
+  }
+  plan_finish(p.plan);
+  launch_over(&run_strided, out, in, p);
+}
+
+}  // namespace tapegrad::kernels

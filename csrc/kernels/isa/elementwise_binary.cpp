@@ -1,0 +1,95 @@
+// Vector loops of the binary rows, and of where.
+#include "kernels/isa/functors.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+namespace {
+
+template <class T, class R, class F>
+[[gnu::always_inline]] inline void binary_loop(R* out, const T* a, const T* b, const int64_t* steps,
+                                               int64_t n, F f) {
+  if (steps[0] == 0) {
+    const T a0 = *a;
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<R>(f(a0, b[i]));
+  } else if (steps[1] == 0) {
+    const T b0 = *b;
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<R>(f(a[i], b0));
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) out[i] = static_cast<R>(f(a[i], b[i]));
+  }
+}
+
+template <class Op, class T>
+void forward_loop(void* out, const void* const* in, const int64_t* steps, int64_t n,
+                  const LoopParameters& parameters) {
+  const RowParameters<T> p(parameters);
+  const auto f = [p](T a, T b) { return Op::f(a, b, p); };
+  const T* a = static_cast<const T*>(in[0]);
+  const T* b = static_cast<const T*>(in[1]);
+  if constexpr (Op::domain == Domain::Bool) {
+    binary_loop(static_cast<unsigned char*>(out), a, b, steps, n, f);
+  } else {
+    binary_loop(static_cast<T*>(out), a, b, steps, n, f);
+  }
+}
+
+template <class Op, class T, bool kFirst>
+void pull_loop(void* out, const void* const* in, const int64_t*, int64_t n,
+               const LoopParameters& parameters) {
+  constexpr int saves = kFirst ? Op::saves_a : Op::saves_b;
+  const RowParameters<T> p(parameters);
+  T* r = static_cast<T*>(out);
+  const T* g = static_cast<const T*>(in[0]);
+  const T* a = (saves & kA) ? static_cast<const T*>(in[1]) : g;
+  const T* b = (saves & kB) ? static_cast<const T*>(in[2]) : g;
+  const T* y = (saves & kY) ? static_cast<const T*>(in[3]) : g;
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) {
+    r[i] = kFirst ? Op::pull_a(g[i], a[i], b[i], y[i], p) : Op::pull_b(g[i], a[i], b[i], y[i], p);
+  }
+}
+
+template <class T>
+void choose_loop(void* out, const void* const* in, const int64_t*, int64_t n,
+                 const LoopParameters&) {
+  T* y = static_cast<T*>(out);
+  const T* condition = static_cast<const T*>(in[0]);
+  const T* a = static_cast<const T*>(in[1]);
+  const T* b = static_cast<const T*>(in[2]);
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) y[i] = condition[i] != T(0) ? a[i] : b[i];
+}
+
+template <class Op>
+constexpr BinaryLoops loops() {
+  BinaryLoops table{};
+  if constexpr (Op::domain == Domain::Bits) {
+    table.f[2] = forward_loop<Op, int64_t>;
+  } else {
+    table.f[0] = forward_loop<Op, float>;
+    table.f[1] = forward_loop<Op, double>;
+    if constexpr (Op::domain != Domain::Float) table.f[2] = forward_loop<Op, int64_t>;
+    if constexpr (Op::fused) {
+      table.pull_a[0] = pull_loop<Op, float, true>;
+      table.pull_a[1] = pull_loop<Op, double, true>;
+      table.pull_b[0] = pull_loop<Op, float, false>;
+      table.pull_b[1] = pull_loop<Op, double, false>;
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+#define TAPEGRAD_TABLE_ROW(name, ...) loops<binary_##name>(),
+extern const BinaryLoops binary_table[];
+const BinaryLoops binary_table[] = {TAPEGRAD_BINARY_ROWS(TAPEGRAD_TABLE_ROW)
+                                        TAPEGRAD_BINARY_PARAMETRIC_ROWS(TAPEGRAD_TABLE_ROW)};
+#undef TAPEGRAD_TABLE_ROW
+
+extern const Loop where_table[];
+const Loop where_table[] = {choose_loop<float>, choose_loop<double>, choose_loop<int64_t>};
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -1,0 +1,68 @@
+// Vector loops of the unary rows.
+#include "kernels/isa/functors.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+namespace {
+
+template <class Op, class T>
+void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
+                  const LoopParameters& parameters) {
+  const RowParameters<T> p(parameters);
+  const T* x = static_cast<const T*>(in[0]);
+  if constexpr (Op::domain == Domain::Bool) {
+    auto* y = static_cast<unsigned char*>(out);
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = static_cast<unsigned char>(Op::f(x[i], p));
+  } else {
+    T* y = static_cast<T*>(out);
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) y[i] = Op::f(x[i], p);
+  }
+}
+
+template <class Op, class T>
+void pull_loop(void* out, const void* const* in, const int64_t*, int64_t n,
+               const LoopParameters& parameters) {
+  const RowParameters<T> p(parameters);
+  const T* g = static_cast<const T*>(in[0]);
+  T* r = static_cast<T*>(out);
+  if constexpr (Op::saves == Saves::None) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), T(0), p);
+  } else if constexpr (Op::saves == Saves::X) {
+    const T* x = static_cast<const T*>(in[1]);
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], x[i], T(0), p);
+  } else {
+    const T* y = static_cast<const T*>(in[1]);
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), y[i], p);
+  }
+}
+
+template <class Op>
+constexpr UnaryLoops loops() {
+  UnaryLoops table{};
+  if constexpr (Op::domain == Domain::Bits) {
+    table.f[2] = forward_loop<Op, int64_t>;
+  } else {
+    table.f[0] = forward_loop<Op, float>;
+    table.f[1] = forward_loop<Op, double>;
+    if constexpr (Op::domain != Domain::Float) table.f[2] = forward_loop<Op, int64_t>;
+    if constexpr (Op::domain != Domain::Bool) {
+      table.pull[0] = pull_loop<Op, float>;
+      table.pull[1] = pull_loop<Op, double>;
+    }
+  }
+  return table;
+}
+
+}  // namespace
+
+#define TAPEGRAD_TABLE_ROW(name, ...) loops<unary_##name>(),
+extern const UnaryLoops unary_table[];
+const UnaryLoops unary_table[] = {TAPEGRAD_UNARY_ROWS(TAPEGRAD_TABLE_ROW)
+                                      TAPEGRAD_PARAMETRIC_ROWS(TAPEGRAD_TABLE_ROW)};
+#undef TAPEGRAD_TABLE_ROW
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA
