@@ -6,6 +6,7 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/isa/vector_math.h"
+#include "kernels/isa/vector_math_rest.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 
@@ -79,11 +80,6 @@ using Int = int64_t;
 [[gnu::always_inline]] inline Int shift_right(Int a, Int b) {
   return a >> (b < 0 || b > 63 ? 63 : b);
 }
-
-#ifdef TAPEGRAD_SCALAR_FMOD
-[[gnu::always_inline]] inline float fmod(float a, float b) { return __builtin_fmodf(a, b); }
-[[gnu::always_inline]] inline double fmod(double a, double b) { return __builtin_fmod(a, b); }
-#endif
 
 template <class T>
 [[gnu::always_inline]] inline T trunc_divide(T a, T b) {
