@@ -19,56 +19,6 @@ namespace {
 
 constexpr uint32_t kNone = UINT32_MAX;
 
-/// Nodes to numbers 0, 1, 2, ... in order of discovery. Belongs to one pass: marks in the nodes
-/// themselves would be seen by passes inside this one and on other threads.
-class NodeIndex {
- public:
-  NodeIndex() { clear(); }
-  void clear() {
-    if (slots_.size() > 4096) {
-      slots_.assign(64, {nullptr, 0});
-    } else {
-      if (slots_.empty()) slots_.resize(64);
-      std::fill(slots_.begin(), slots_.end(), Slot{nullptr, 0});
-    }
-    count_ = 0;
-  }
-  /// The node's number, and whether it is new.
-  std::pair<uint32_t, bool> insert(Node* node) {
-    if (2 * (count_ + 1) > slots_.size()) grow();
-    const size_t at = find(node);
-    if (slots_[at].node) return {slots_[at].index, false};
-    slots_[at] = {node, static_cast<uint32_t>(count_)};
-    return {static_cast<uint32_t>(count_++), true};
-  }
-  /// The node's number; kNone when it was not met.
-  uint32_t lookup(Node* node) const {
-    const size_t at = find(node);
-    return slots_[at].node ? slots_[at].index : kNone;
-  }
-
- private:
-  struct Slot {
-    Node* node;
-    uint32_t index;
-  };
-  size_t find(Node* node) const {
-    const size_t mask = slots_.size() - 1;
-    size_t at = (reinterpret_cast<uintptr_t>(node) * 0x9E3779B97F4A7C15u >> 20) & mask;
-    while (slots_[at].node && slots_[at].node != node) at = (at + 1) & mask;
-    return at;
-  }
-  void grow() {
-    std::vector<Slot> old(slots_.size() * 2, {nullptr, 0});
-    old.swap(slots_);
-    for (const Slot& slot : old) {
-      if (slot.node) slots_[find(slot.node)] = slot;
-    }
-  }
-  std::vector<Slot> slots_;
-  size_t count_ = 0;
-};
-
 struct Entry {
   Node* node;
   uint32_t first_slot;  // gradients of its outputs
@@ -77,6 +27,43 @@ struct Entry {
   bool reached;         // a gradient has arrived
   bool needed;          // leads to something that was asked for
   bool captured;
+};
+
+/// Nodes to the numbers of their entries. Belongs to one pass: marks in the nodes themselves would be seen by passes inside
+/// this one and on other threads.
+class NodeIndex {
+ public:
+  void clear() {
+    if (slots_.size() > 4096) {
+      slots_.assign(64, kNone);
+      slots_.shrink_to_fit();
+    } else {
+      slots_.resize(std::max<size_t>(slots_.size(), 64));
+      std::fill(slots_.begin(), slots_.end(), kNone);
+    }
+  }
+  /// The slot that holds the node's number, or the free one where it goes.
+  uint32_t& find(const Node* node, const std::vector<Entry>& entries) {
+    const size_t mask = slots_.size() - 1;
+    size_t at = hash(node) & mask;
+    while (slots_[at] != kNone && entries[slots_[at]].node != node) at = (at + 1) & mask;
+    return slots_[at];
+  }
+  /// Makes room for one more than `entries`.
+  void reserve(const std::vector<Entry>& entries) {
+    if (2 * (entries.size() + 1) <= slots_.size()) return;
+    slots_.assign(std::max<size_t>(64, 4 * slots_.size()), kNone);
+    for (uint32_t i = 0; i < entries.size(); ++i) find(entries[i].node, entries) = i;
+  }
+
+ private:
+  /// Neighbours in memory stay neighbours in the table (a tape is walked in the order of its allocation); far apart they are
+  /// scattered, so that no regular spacing of nodes piles up.
+  static size_t hash(const Node* node) {
+    const auto address = reinterpret_cast<uintptr_t>(node);
+    return (address >> 7) + (address >> 18) * 0x9E3779B97F4A7C15u;
+  }
+  std::vector<uint32_t> slots_;
 };
 
 struct Capture {
@@ -94,9 +81,11 @@ struct Workspace {
   std::vector<uint32_t> stack;
   std::vector<std::pair<uint64_t, uint32_t>> heap;
   std::vector<Capture> captures;
+  Workspace() { index.clear(); }
   void clear() {
-    index.clear();
+    if (entries.capacity() > 65536) *this = Workspace();
     entries.clear();
+    index.clear();
     slots.clear();
     targets.clear();
     stack.clear();
@@ -159,7 +148,7 @@ class Pass {
 
   /// Asks for the gradient at `edge`; false when no root depends on it.
   bool capture(const Edge& edge, size_t result) {
-    const uint32_t entry = w_.index.lookup(edge.node.get());
+    const uint32_t entry = w_.index.find(edge.node.get(), w_.entries);
     if (!pruned_) {
       pruned_ = true;
       for (Entry& each : w_.entries) each.needed = false;
@@ -199,14 +188,15 @@ class Pass {
   };
 
   uint32_t enter(Node* node) {
-    const auto [at, is_new] = w_.index.insert(node);
-    if (is_new) {
-      w_.entries.push_back(
-          {node, static_cast<uint32_t>(w_.slots.size()), 0, 0, false, true, false});
+    w_.index.reserve(w_.entries);
+    uint32_t& slot = w_.index.find(node, w_.entries);
+    if (slot == kNone) {
+      slot = static_cast<uint32_t>(w_.entries.size());
+      w_.entries.push_back({node, static_cast<uint32_t>(w_.slots.size()), 0, 0, false, true, false});
       w_.slots.resize(w_.slots.size() + static_cast<size_t>(std::max(1, node->outputs.size())));
-      w_.stack.push_back(at);
+      w_.stack.push_back(slot);
     }
-    return at;
+    return slot;
   }
 
   /// Prunes to what leads to a captured edge, and counts what every accumulator has to wait for.

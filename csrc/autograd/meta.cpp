@@ -40,25 +40,21 @@ void AccumulateGrad::forget_leaf() {
   leaf_ = nullptr;
 }
 
-Meta::~Meta() {
+void Meta::owner_dies(TensorImpl& owner) noexcept {
   if (!node) return;
   if (AccumulateGrad* accumulator = node->as_accumulator(); accumulator && leaf) {
     accumulator->forget_leaf();
-  } else if (owner && owner->has(TensorImpl::kRetainsGrad)) {
+  } else if (owner.has(TensorImpl::kRetainsGrad)) {
     const std::lock_guard lock(Node::mutex_of(node.get()));
     if (NodeHooks* hooks = node->hooks()) {
-      std::erase_if(hooks->retainers, [this](const auto& entry) { return entry.second == owner; });
+      std::erase_if(hooks->retainers, [&](const auto& entry) { return entry.second == &owner; });
     }
   }
 }
 
 Meta& meta(const Tensor& tensor) {
   TensorImpl* impl = tensor.impl();
-  if (!impl->meta) {
-    auto* fresh = new Meta;
-    fresh->owner = impl;
-    impl->meta = fresh;
-  }
+  if (!impl->meta) impl->meta = new Meta;
   return *static_cast<Meta*>(impl->meta);
 }
 

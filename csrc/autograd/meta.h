@@ -41,14 +41,13 @@ class AccumulateGrad final : public Node {
 };
 
 struct Meta final : TensorMeta {
-  ~Meta() override;
+  void owner_dies(TensorImpl& owner) noexcept override;
   NodeRef node;         // grad_fn of a result, or the accumulator of a leaf
   uint32_t output = 0;  // which output of `node` this tensor is
   bool leaf = true;
   bool no_grad_view = false;  // a view made under no_grad: in-place writes to it cannot be recorded
   Tensor grad;
   std::unique_ptr<MetaExtra> extra;
-  TensorImpl* owner = nullptr;
 };
 
 /// The tensor's Meta, made when missing.

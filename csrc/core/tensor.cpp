@@ -38,7 +38,10 @@ TensorImpl::TensorImpl(core::Storage* storage, DType dtype, IntSpan sizes, IntSp
 }
 
 TensorImpl::~TensorImpl() {
-  delete meta;
+  if (meta) {
+    meta->owner_dies(*this);
+    delete meta;
+  }
   if (base) core::release(base);
   storage_->release();
   drop_geometry();

@@ -11,9 +11,13 @@
 namespace tapegrad {
 
 /// What autograd attaches to a tensor (edge, gradient, hooks, tangents, batch record). Owned by the tensor.
+class TensorImpl;
+
 class TAPEGRAD_API TensorMeta {
  public:
   virtual ~TensorMeta();
+  /// The tensor dies, and this with it.
+  virtual void owner_dies(TensorImpl& owner) noexcept = 0;
 };
 
 /// Called by the core when Python must be told; set once by the bindings. See Note [Python ownership] there.
@@ -75,7 +79,7 @@ class TAPEGRAD_API TensorImpl {
   std::atomic<void*> python{nullptr};  // borrowed (or owned: kOwnsPython); bindings
 
  private:
-  static constexpr int kInlineDims = 4;
+  static constexpr int kInlineDims = 3;  // 112 bytes in all: a tape node stays below 400
   const int64_t* geometry() const { return ndim_ <= kInlineDims ? inline_ : heap_; }
   void set_geometry(IntSpan sizes, IntSpan strides);
   void drop_geometry() {
