@@ -1,0 +1,25 @@
+"""Shared fixtures: every test starts from the same seed, dtype, grad mode and thread count."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import tapegrad as tg
+
+
+@pytest.fixture(autouse=True)
+def _clean_state() -> Iterator[None]:
+    """A test that leaves a global setting changed must not decide the fate of the next one."""
+    tg.manual_seed(0)
+    threads = tg.get_num_threads()
+    yield
+    tg.set_grad_enabled(True)
+    tg.set_default_dtype(tg.float32)
+    if tg.get_num_threads() != threads:
+        tg.set_num_threads(threads)

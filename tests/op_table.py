@@ -1,0 +1,36 @@
+"""One row for every operation; the suites in test_ops.py run over all of them.
+
+A registered operation without a row here fails the suite (test_every_registered_op_has_a_row).
+"""
+
+from __future__ import annotations
+
+from op_row import Op
+from op_samples import elementwise, linalg, loss, reduce, shape
+
+OPS: dict[str, Op] = {}
+
+for _family in (elementwise, reduce, linalg, shape, loss):
+    for _op in _family.rows():
+        assert _op.name not in OPS, f"two rows named {_op.name}"
+        OPS[_op.name] = _op
+
+# Registered operations whose tests are not table driven, and the file that tests them.
+TESTED_ELSEWHERE: dict[str, str] = {
+    **dict.fromkeys(
+        ("tensor", "as_tensor", "from_numpy", "zeros", "ones", "full", "empty", "arange"),
+        "test_creation.py",
+    ),
+    **dict.fromkeys(
+        ("linspace", "eye", "zeros_like", "ones_like", "full_like", "empty_like"),
+        "test_creation.py",
+    ),
+    **dict.fromkeys(
+        ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like"),
+        "test_random.py",
+    ),
+    **dict.fromkeys(
+        ("dropout", "bernoulli", "normal_", "uniform_", "multinomial"), "test_random.py"
+    ),
+    **dict.fromkeys(("copy_", "fill_", "zero_", "detach_", "requires_grad_"), "test_views_inplace.py"),
+}
