@@ -160,7 +160,7 @@ struct NodeHooks {
 
 class Pull;
 
-class TAPEGRAD_API Node {
+class TAPEGRAD_API Node : public core::Pooled {
  public:
   /// Edges are set by the constructor of derived classes or through set_edges, before number() is
   /// called.

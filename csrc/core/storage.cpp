@@ -14,10 +14,12 @@ Storage* Storage::create(size_t bytes) {
     return storage;
   }
   void* block = allocate(bytes);
-  auto* storage = new (std::nothrow) Storage;
-  if (!storage) {
+  Storage* storage = nullptr;
+  try {
+    storage = new Storage;
+  } catch (...) {
     deallocate(block, bytes);
-    throw std::bad_alloc();
+    throw;
   }
   storage->data_ = static_cast<char*>(block);
   storage->bytes_ = bytes;

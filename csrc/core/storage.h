@@ -8,11 +8,12 @@
 #include <cstdint>
 #include <utility>
 
+#include "core/object_pool.h"
 #include "tapegrad/export.h"
 
 namespace tapegrad::core {
 
-class TAPEGRAD_API Storage {
+class TAPEGRAD_API Storage : public Pooled {
  public:
   /// A new storage of uninitialised bytes with one reference. Throws std::bad_alloc-derived Error
   /// when memory is out.

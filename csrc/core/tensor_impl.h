@@ -1,43 +1,44 @@
-// What a Tensor handle points to: storage, geometry, flags, and one opaque pointer to what autograd knows of it.
-// Knows no gradients: `meta` belongs to the autograd room, `python` to the bindings.
+// What a Tensor handle points to: storage, geometry, flags, and one opaque pointer to what autograd
+// knows of it. Knows no gradients: `meta` belongs to the autograd room, `python` to the bindings.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
+#include "core/object_pool.h"
 #include "core/storage.h"
 #include "tapegrad/tensor.h"
 
 namespace tapegrad {
 
-/// What autograd attaches to a tensor (edge, gradient, hooks, tangents, batch record). Owned by the tensor.
-class TensorImpl;
-
-class TAPEGRAD_API TensorMeta {
+/// What autograd attaches to a tensor (edge, gradient, hooks, tangents, batch record). Owned by the
+/// tensor.
+class TAPEGRAD_API TensorMeta : public core::Pooled {
  public:
   virtual ~TensorMeta();
   /// The tensor dies, and this with it.
   virtual void owner_dies(TensorImpl& owner) noexcept = 0;
 };
 
-/// Called by the core when Python must be told; set once by the bindings. See Note [Python ownership] there.
+/// Called by the core when Python must be told; set once by the bindings. See Note [Python
+/// ownership] there.
 struct PythonHooks {
   /// The implementation dies while it owns its Python object.
   void (*release_object)(void* object) noexcept = nullptr;
 };
 TAPEGRAD_API PythonHooks& python_hooks();
 
-class TAPEGRAD_API TensorImpl {
+class TAPEGRAD_API TensorImpl : public core::Pooled {
  public:
   enum Flag : uint16_t {
-    kNeedsGrad = 1 << 0,       // a leaf that requires grad, or a result on the tape
-    kHasTangent = 1 << 1,      // carries a forward-mode tangent
-    kBatched = 1 << 2,         // a batched tensor of some vmap level
-    kInference = 1 << 3,       // made under inference_mode
-    kWrappedNumber = 1 << 4,   // a Python or C++ number: weak in promotion
-    kContiguous = 1 << 5,      // cached: row-major without gaps
-    kOwnsPython = 1 << 6,      // holds the reference to its Python object
-    kRetainsGrad = 1 << 7,     // a non-leaf that keeps its .grad
+    kNeedsGrad = 1 << 0,      // a leaf that requires grad, or a result on the tape
+    kHasTangent = 1 << 1,     // carries a forward-mode tangent
+    kBatched = 1 << 2,        // a batched tensor of some vmap level
+    kInference = 1 << 3,      // made under inference_mode
+    kWrappedNumber = 1 << 4,  // a Python or C++ number: weak in promotion
+    kContiguous = 1 << 5,     // cached: row-major without gaps
+    kOwnsPython = 1 << 6,     // holds the reference to its Python object
+    kRetainsGrad = 1 << 7,    // a non-leaf that keeps its .grad
     kEntryMask = kNeedsGrad | kHasTangent | kBatched | kInference,
   };
 
@@ -55,7 +56,9 @@ class TAPEGRAD_API TensorImpl {
   int64_t offset() const { return offset_; }
   bool is_contiguous() const { return has(kContiguous); }
   core::Storage* storage() const { return storage_; }
-  char* data() const { return storage_->data() + offset_ * static_cast<int64_t>(item_size(dtype_)); }
+  char* data() const {
+    return storage_->data() + offset_ * static_cast<int64_t>(item_size(dtype_));
+  }
 
   bool has(uint16_t flags) const { return (flags_ & flags) != 0; }
   uint16_t flags() const { return flags_; }
@@ -66,16 +69,18 @@ class TAPEGRAD_API TensorImpl {
   uint32_t version() const { return storage_->version(); }
   void bump_version() { storage_->bump_version(); }
 
-  /// Replaces storage and geometry in place (`.data = ...`, `out=` of another size). Takes over a reference to `storage`.
+  /// Replaces storage and geometry in place (`.data = ...`, `out=` of another size). Takes over a
+  /// reference to `storage`.
   void reset(core::Storage* storage, DType dtype, IntSpan sizes, IntSpan strides, int64_t offset);
 
   uint32_t reference_count() const { return references.load(std::memory_order_acquire); }
 
   // Fields of other rooms, plain on purpose.
   std::atomic<uint32_t> references{1};
-  uint32_t view_version = 0;     // the storage's version when this view's edge was made
-  TensorImpl* base = nullptr;    // strong; the tensor this is a differentiable view of. See Note [Views]
-  TensorMeta* meta = nullptr;    // owned; autograd
+  uint32_t view_version = 0;  // the storage's version when this view's edge was made
+  TensorImpl* base =
+      nullptr;  // strong; the tensor this is a differentiable view of. See Note [Views]
+  TensorMeta* meta = nullptr;          // owned; autograd
   std::atomic<void*> python{nullptr};  // borrowed (or owned: kOwnsPython); bindings
 
  private:
@@ -116,7 +121,8 @@ TAPEGRAD_API Tensor make_tensor(IntSpan sizes, IntSpan strides, DType dtype);
 /// Same shape and, if dense, the same memory order.
 TAPEGRAD_API Tensor make_like(const Tensor& like, DType dtype);
 /// Another look at the same storage, without gradient tracking. Does not check bounds.
-TAPEGRAD_API Tensor make_alias(const Tensor& tensor, IntSpan sizes, IntSpan strides, int64_t offset);
+TAPEGRAD_API Tensor make_alias(const Tensor& tensor, IntSpan sizes, IntSpan strides,
+                               int64_t offset);
 /// A 0-d tensor; `wrapped` marks it as weak in promotion.
 TAPEGRAD_API Tensor make_scalar(Scalar value, DType dtype, bool wrapped = false);
 /// Whether every element has its own address and the block has no gaps.
