@@ -1,7 +1,7 @@
 // The error function and its complement, for float and double. It may use the exponentials, no other family.
 //
-// Note [Error function]: float erf is x Q(|x| - 2), one polynomial for the whole line. erfc, and erf of large double,
-// use (1 + 2 x) erfcx(x), a smooth function of t = (x - K) / (x + K) (M. M. Shepherd and J. G. Laframboise,
+// Note [Error function]: erf is x P(x^2) near 0; float has a second polynomial up to where erf rounds to 1. erfc, and
+// erf of large double, use (1 + 2 x) erfcx(x), a smooth function of t = (x - K) / (x + K) (M. M. Shepherd and J. G. Laframboise,
 // "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x", Math. Comp. 36, 1981), with minimax coefficients of our
 // own, times exp(-x^2) with the rounding error of x^2 carried along: relative accuracy holds far into the tail.
 #pragma once
@@ -44,33 +44,43 @@ TAPEGRAD_INLINE T erfc_positive(T a) {
   return p * g / fma(T(2), x, T(1)) * scale1 * scale2;
 }
 
+// erf(x) / x in z = x^2: float for |x| <= 1/2, double for |x| <= 1.
+TAPEGRAD_INLINE float erf_series(float z) {
+  return horner(z, 0x1.20dd74p+0f, -0x1.81253ap-2f, 0x1.cd87f4p-4f, -0x1.a6bac6p-6f, 0x1.7053eap-9f);
+}
+TAPEGRAD_INLINE double erf_series(double z) {
+  return horner(z, 0x1.20dd750429b6dp+0, -0x1.812746b037999p-2, 0x1.ce2f21a03f307p-4,
+                -0x1.b82ce311834bep-6, 0x1.565bcce77e5e4p-8, -0x1.c02dad251b403p-11,
+                0x1.f9a2627a913ddp-14, -0x1.f4c3d641dd0fbp-17, 0x1.b92ec7af714c5p-20,
+                -0x1.59677870c1099p-23, 0x1.bb8108c11731dp-27, -0x1.04c1dcb287f82p-31,
+                -0x1.b9ed7776af03fp-35);
+}
+
 template <Real T>
 TAPEGRAD_INLINE T erfc(T x) {
-  const T y = erfc_positive(abs(x));
-  return select(x < T(0), T(2) - y, y);
+  const T a = abs(x);
+  const T tail = erfc_positive(a);
+  const T centre = fma(-x, erf_series(x * x), T(1));
+  return select(a < T(0.5), centre, select(x < T(0), T(2) - tail, tail));
 }
 
 TAPEGRAD_INLINE float erf(float x) {
   const float a = abs(x);
-  const float b = 3.95f < a ? 3.95f : a;
-  const float q = horner(b - 2.0f, 0x1.fd9ae2p-2f, -0x1.e87124p-3f, 0x1.93c9c8p-4f, -0x1.9c8a56p-6f,
-                         -0x1.2f6d60p-8f, 0x1.225b3cp-7f, -0x1.13c7dep-8f, 0x1.b04c76p-12f,
-                         0x1.3a0084p-11f, -0x1.526832p-12f, 0x1.7b45fcp-16f, 0x1.4fa5eap-15f,
-                         -0x1.d0b164p-17f, -0x1.577a64p-20f, 0x1.994eecp-20f, -0x1.43d8b2p-23f,
-                         -0x1.0e7ab6p-24f, 0x1.ac71e0p-27f);
-  const float y = b * q;
-  return copysign(select(a > 3.92f || y > 1.0f, 1.0f, y), x);
+  const float z = a * a;
+  const float small = horner(z, 0x1.06eba8p-3f, -0x1.81273ep-2f, 0x1.ce2ce6p-4f, -0x1.b7f71ap-6f,
+                             0x1.53f22ep-8f, -0x1.a351dcp-11f, 0x1.4773ccp-14f);
+  const float u = (3.95f < a ? 3.95f : a) - 2.475f;
+  const float large =
+      horner(u, 0x1.ffc310p-1f, 0x1.434dc6p-9f, -0x1.903466p-8f, 0x1.2f3bc0p-7f, -0x1.342336p-7f,
+             0x1.ac216cp-8f, -0x1.7e267ap-9f, 0x1.09ec92p-11f, 0x1.731366p-12f, -0x1.342b2ep-12f,
+             0x1.c852cap-15f, 0x1.8fca7ep-16f, -0x1.2ab5f8p-17f);
+  const float bounded = select(a > 3.92f, 1.0f, select(large > 1.0f, 1.0f, large));
+  return copysign(select(a < 1.0f, fma(a, small, a), bounded), x);
 }
 
 TAPEGRAD_INLINE double erf(double x) {
   const double a = abs(x);
-  const double z = a * a;
-  const double q = horner(z, 0x1.20dd750429b6dp+0, -0x1.812746b037999p-2, 0x1.ce2f21a03f307p-4,
-                          -0x1.b82ce311834bep-6, 0x1.565bcce77e5e4p-8, -0x1.c02dad251b403p-11,
-                          0x1.f9a2627a913ddp-14, -0x1.f4c3d641dd0fbp-17, 0x1.b92ec7af714c5p-20,
-                          -0x1.59677870c1099p-23, 0x1.bb8108c11731dp-27, -0x1.04c1dcb287f82p-31,
-                          -0x1.b9ed7776af03fp-35);
-  return copysign(select(a < 1.0, a * q, 1.0 - erfc_positive(a)), x);
+  return copysign(select(a < 1.0, a * erf_series(a * a), 1.0 - erfc_positive(a)), x);
 }
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -85,19 +85,26 @@ TAPEGRAD_INLINE ExpParts<T> exp_reduce(T x) {
 
 template <Real T>
 TAPEGRAD_INLINE T exp(T x) {
-  using C = ExpConstants<T>;
-  const auto [r, scale1, scale2] = exp_reduce(clamp(x, C::kLowest, C::kHighest));
+  // One bound for both signs: beyond it the result is 0 or infinity.
+  const T bound = -ExpConstants<T>::kLowest;
+  const T a = abs(x);
+  const auto [r, scale1, scale2] = exp_reduce(copysign(bound < a ? bound : a, x));
   const T p = fma(fma(exp_tail(r), r, T(1)), r, T(1));
   return p * scale1 * scale2;
 }
 
-// exp(x) for x <= 0: one comparison less.
+// exp(x) for x <= 0: 2^n fits into one factor when lifted by 2^kLift, far above the subnormal numbers.
 template <Real T>
 TAPEGRAD_INLINE T exp_negative(T x) {
   using C = ExpConstants<T>;
-  const auto [r, scale1, scale2] = exp_reduce(C::kLowest > x ? C::kLowest : x);
+  constexpr int kLift = 64;
+  constexpr T kShift = Ieee<T>::kMagic + T(Ieee<T>::kBias + kLift);
+  const T y = C::kLowest > x ? C::kLowest : x;
+  const T t = fma(y, C::kLog2e, kShift);
+  const T n = t - kShift;
+  const T r = fma(n, -C::kLn2Low, fma(n, -C::kLn2High, y));
   const T p = fma(fma(exp_tail(r), r, T(1)), r, T(1));
-  return p * scale1 * scale2;
+  return p * from_bits(bits(t) << Ieee<T>::kMantissa) * T(0x1p-64);
 }
 
 template <Real T>
@@ -136,14 +143,18 @@ TAPEGRAD_INLINE T tanh(T x) {
   constexpr T kOne = ExpConstants<T>::kTanhOne;
   const T a = abs(x);
   const T y = kOne < a ? kOne : a;
-  const T half = half_expm1(y + y);  // tanh(y) = (e^2y - 1) / (e^2y + 1)
-  return copysign(half / (half + T(1)), x);
+  const T half = half_expm1(y + y);  // tanh(y) = half / (half + 1)
+  // As b - b (b / (half + 1)), the quotient's error counts little where tanh is small or near 1.
+  const T b = T(1) < half ? T(1) : half;
+  return copysign(fma(-b, b / (half + T(1)), b), x);
 }
 
 template <Real T>
 TAPEGRAD_INLINE T sigmoid(T x) {
   const T e = exp_negative(-abs(x));
-  return select(x >= T(0), T(1), e) / (T(1) + e);
+  const T q = e / (T(1) + e);
+  // q itself below 0, as e - e q: the quotient's error counts little in the tail.
+  return select(x < T(0), fma(-e, q, e), T(1) - q);
 }
 
 // (sinh(x) - x) / x^3 in z = x^2, for |x| <= 1.
