@@ -1,4 +1,4 @@
-#include "core/object_pool.h"
+#include "tapegrad/detail/object_pool.h"
 
 #include <cstdlib>
 #include <new>

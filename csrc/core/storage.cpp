@@ -1,4 +1,4 @@
-#include "core/storage.h"
+#include "tapegrad/detail/storage.h"
 
 #include <new>
 

@@ -5,7 +5,7 @@
 
 #include "check.h"
 #include "core/allocator.h"
-#include "core/storage.h"
+#include "tapegrad/detail/storage.h"
 #include "tapegrad/error.h"
 
 namespace {

@@ -145,3 +145,5 @@ T* Tensor::data_ptr() const {
 }
 
 }  // namespace tapegrad
+
+#include "tapegrad/detail/tensor_impl.h"

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <utility>
 
-#include "core/object_pool.h"
+#include "tapegrad/detail/object_pool.h"
 #include "tapegrad/export.h"
 
 namespace tapegrad::core {
