@@ -1,0 +1,71 @@
+"""Every example in a docstring runs and prints what it says: operations, classes and Python modules."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import types
+
+import pytest
+
+import tapegrad as tg
+
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def run(name: str, text: str) -> int:
+    """Runs the examples of one docstring; returns how many there were."""
+    test = doctest.DocTestParser().get_doctest(text, {}, name, None, 0)
+    report: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+    runner.run(test, out=report.append)
+    assert runner.failures == 0, "".join(report)
+    return len(test.examples)
+
+
+def op_docs() -> dict[str, str]:
+    docs: dict[str, str] = {}
+    for signature, doc, _variants in tg._C._op_table():
+        name = signature.split("(")[0]
+        docs[name] = max(docs.get(name, ""), doc, key=len)
+    return docs
+
+
+DOCS = op_docs()
+
+
+@pytest.mark.parametrize("name", sorted(DOCS))
+def test_operation_is_documented_and_its_example_runs(name: str) -> None:
+    assert DOCS[name].strip(), f"{name} has no documentation"
+    examples = run(name, DOCS[name])
+    if not name.endswith("_"):
+        assert examples > 0, f"{name} has no example"
+
+
+def modules() -> list[str]:
+    names = ["tapegrad"]
+    for info in pkgutil.walk_packages(tg.__path__, "tapegrad."):
+        if "examples" not in info.name and "__main__" not in info.name and "._C" not in info.name:
+            names.append(info.name)
+    return names
+
+
+@pytest.mark.parametrize("name", modules())
+def test_module_examples_run(name: str) -> None:
+    module: types.ModuleType = importlib.import_module(name)
+    for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
+        report: list[str] = []
+        runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
+        runner.run(test, out=report.append)
+        assert runner.failures == 0, "".join(report)
+
+
+def test_readme_python_blocks_run() -> None:
+    readme = pathlib.Path(__file__).parent.parent / "README.md"
+    blocks = readme.read_text(encoding="utf-8").split("```python\n")[1:]
+    assert blocks
+    for number, block in enumerate(blocks):
+        code = block.split("```")[0]
+        exec(compile(code, f"README.md, block {number}", "exec"), {"__name__": "readme"})
