@@ -5,4 +5,5 @@
 #include "kernels/isa/vector_math_erf.h"
 #include "kernels/isa/vector_math_exp.h"
 #include "kernels/isa/vector_math_log.h"
+#include "kernels/isa/vector_math_pow.h"
 #include "kernels/isa/vector_math_trig.h"

@@ -11,13 +11,11 @@
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 
-// (1 + 2 x) erfcx(x) for 0 <= x, as a polynomial in (x - kCentre) / (x + kCentre).
-template <Real T>
-inline constexpr T kErfcCentre = kIsFloat<T> ? T(2) : T(4);
-
-TAPEGRAD_INLINE float scaled_erfcx(float t) {
-  return horner(t, 0x1.46e80ep+0f, -0x1.7bf656p-4f, -0x1.540792p-3f, 0x1.4ffe32p-3f, -0x1.bc2408p-5f,
-                -0x1.08b31cp-7f, 0x1.1be9f8p-7f, 0x1.6230a4p-10f, -0x1.497e74p-10f, -0x1.c17850p-12f);
+// (1 + 2 x) erfcx(x) for x >= 0 as a polynomial in t = (x - K) / (x + K): with float's digits and K = 2, and with
+// double's and K = 4.
+TAPEGRAD_INLINE double scaled_erfcx_short(double t) {
+  return horner(t, 0x1.46e80ep+0, -0x1.7bf656p-4, -0x1.540792p-3, 0x1.4ffe32p-3, -0x1.bc2408p-5,
+                -0x1.08b31cp-7, 0x1.1be9f8p-7, 0x1.6230a4p-10, -0x1.497e74p-10, -0x1.c17850p-12);
 }
 TAPEGRAD_INLINE double scaled_erfcx(double t) {
   return horner(t, 0x1.3ba5916e9fd7fp+0, -0x1.1df1ad154a2a8p-3, 0x1.f7f5df66fb5abp-7,
@@ -30,24 +28,26 @@ TAPEGRAD_INLINE double scaled_erfcx(double t) {
                 -0x1.0e23f6165bde1p-27, 0x1.9ca3f972d3444p-33);
 }
 
-// erfc(a) for a >= 0.
-template <Real T>
-TAPEGRAD_INLINE T erfc_positive(T a) {
-  constexpr T kZero = kIsFloat<T> ? T(10.1) : T(27.3);  // erfc rounds to 0 from here up
-  constexpr T kCentre = kErfcCentre<T>;
-  const T x = kZero < a ? kZero : a;
-  const T g = scaled_erfcx((x - kCentre) / (x + kCentre));
-  const auto [square, rest] = two_product(x, x);
+// erfc(a) for a >= 0. Float works in double, where the tail needs no scaling.
+TAPEGRAD_INLINE float erfc_positive(float a) {
+  const double x = static_cast<double>(11.0f < a ? 11.0f : a);
+  const double up = x + 2.0;
+  const double slope = fma(2.0, x, 1.0);
+  const double inverse = 1.0 / (up * slope);  // one division for both quotients
+  const double g = scaled_erfcx_short((x - 2.0) * (slope * inverse));
+  return static_cast<float>(g * (up * inverse) * exp2_short(x * x * -0x1.71547652b82fep+0));
+}
+TAPEGRAD_INLINE double erfc_positive(double a) {
+  const double x = 27.5 < a ? 27.5 : a;  // erfc rounds to 0 from 27.3 up
+  const double g = scaled_erfcx((x - 4.0) / (x + 4.0));
+  const auto [square, lost] = two_product(x, x);
   const auto [r, scale1, scale2] = exp_reduce(-square);
-  const T r2 = r - rest;
-  const T p = fma(fma(exp_tail(r2), r2, T(1)), r2, T(1));
-  return p * g / fma(T(2), x, T(1)) * scale1 * scale2;
+  const double r2 = r - lost;
+  const double p = fma(fma(exp_tail(r2), r2, 1.0), r2, 1.0);
+  return p * g / fma(2.0, x, 1.0) * scale1 * scale2;
 }
 
-// erf(x) / x in z = x^2: float for |x| <= 1/2, double for |x| <= 1.
-TAPEGRAD_INLINE float erf_series(float z) {
-  return horner(z, 0x1.20dd74p+0f, -0x1.81253ap-2f, 0x1.cd87f4p-4f, -0x1.a6bac6p-6f, 0x1.7053eap-9f);
-}
+// erf(x) / x in z = x^2, for |x| <= 1.
 TAPEGRAD_INLINE double erf_series(double z) {
   return horner(z, 0x1.20dd750429b6dp+0, -0x1.812746b037999p-2, 0x1.ce2f21a03f307p-4,
                 -0x1.b82ce311834bep-6, 0x1.565bcce77e5e4p-8, -0x1.c02dad251b403p-11,
@@ -56,12 +56,16 @@ TAPEGRAD_INLINE double erf_series(double z) {
                 -0x1.b9ed7776af03fp-35);
 }
 
-template <Real T>
-TAPEGRAD_INLINE T erfc(T x) {
-  const T a = abs(x);
-  const T tail = erfc_positive(a);
-  const T centre = fma(-x, erf_series(x * x), T(1));
-  return select(a < T(0.5), centre, select(x < T(0), T(2) - tail, tail));
+TAPEGRAD_INLINE float erfc(float x) {
+  const float tail = erfc_positive(abs(x));
+  return select(x < 0.0f, 2.0f - tail, tail);
+}
+
+TAPEGRAD_INLINE double erfc(double x) {
+  const double a = abs(x);
+  const double tail = erfc_positive(a);
+  const double centre = fma(-x, erf_series(x * x), 1.0);
+  return select(a < 0.5, centre, select(x < 0.0, 2.0 - tail, tail));
 }
 
 TAPEGRAD_INLINE float erf(float x) {

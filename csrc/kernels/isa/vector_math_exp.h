@@ -117,6 +117,18 @@ TAPEGRAD_INLINE T exp2(T x) {
   return fma(exp2_tail(r), r, T(1)) * scale1 * scale2;
 }
 
+// 2^x in double with the digits that float needs and a range beyond float's.
+TAPEGRAD_INLINE double exp2_short(double x) {
+  constexpr double kShift = Ieee<double>::kMagic + Ieee<double>::kBias;
+  const double y = clamp(x, -200.0, 200.0);
+  const double t = y + kShift;
+  const double r = y - (t - kShift);
+  const double p = horner(r, 1.0, 0x1.62e42ff0e40c9p-1, 0x1.ebfbe0784791fp-3, 0x1.c6b08abc5ee16p-5,
+                          0x1.3b29f2d81f811p-7, 0x1.5d8a8896ddebcp-10, 0x1.445d2f9f59212p-13,
+                          0x1.fde4eb1d6b121p-17);
+  return p * from_bits(bits(t) << Ieee<double>::kMantissa);
+}
+
 // (exp(x) - 1) / 2; half of it, as 2^n itself may overflow where the result does not.
 // x must lie in [kOneLess, ln(largest number)] or be NaN.
 template <Real T>

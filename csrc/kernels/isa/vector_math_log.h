@@ -182,4 +182,66 @@ TAPEGRAD_INLINE T log1p_exp(T x) {
   return log1p_inner(exp_negative(-abs(x))) + select(x < T(0), T(0), x);
 }
 
+// log(1 + x), or log(2 (1 + x)) where `doubled`, for x >= 0 (infinity included).
+template <Real T>
+TAPEGRAD_INLINE T log1p_doubled(T x, bool doubled) {
+  constexpr T kLn2 = static_cast<T>(0x1.62e42fefa39efp-1);
+  return select(x < kInfinity<T>, log1p_inner(x) + select(doubled, kLn2, T(0)), x);
+}
+
+template <Real T>
+TAPEGRAD_INLINE T asinh(T x) {
+  constexpr T kLarge = kIsFloat<T> ? T(0x1p14) : T(0x1p30);  // sqrt(x^2 + 1) is x from here up
+  const T a = abs(x);
+  const T square = a * a;
+  const T t = a + square / (T(1) + sqrt(fma(a, a, T(1))));
+  const bool large = a > kLarge;
+  return copysign(log1p_doubled(select(large, a - T(1), t), large), x);
+}
+
+template <Real T>
+TAPEGRAD_INLINE T acosh(T x) {
+  constexpr T kLarge = kIsFloat<T> ? T(0x1p14) : T(0x1p30);
+  const T t = x - T(1);
+  const bool large = x > kLarge;
+  const T u = t + sqrt(fma(t, t, t + t));
+  return select(x < T(1), kNaN<T>, log1p_doubled(select(large, t, u), large));
+}
+
+// (atanh(s) - s) / s^3 in z = s^2, for |s| <= 0.27.
+TAPEGRAD_INLINE float atanh_tail(float z) {
+  return horner(z, 0x1.555542p-2f, 0x1.99ac14p-3f, 0x1.21d88ep-3f, 0x1.0b65d6p-3f);
+}
+TAPEGRAD_INLINE double atanh_tail(double z) {
+  return horner(z, 0x1.5555555555555p-2, 0x1.9999999999c00p-3, 0x1.249249246c697p-3,
+                0x1.c71c71e974dd1p-4, 0x1.745d0ea0f56e5p-4, 0x1.3b1502c6b2879p-4,
+                0x1.10f0a300b8cc3p-4, 0x1.e5d144f38d3b2p-5, 0x1.8a010d098d4b2p-5,
+                0x1.22202b37d55efp-4);
+}
+
+// (1 + a) / (1 - a) = 2^k (1 + s) / (1 - s), where k comes from the difference of the two numbers' bits; it
+// stays 0 up to a = 0.23, since k ln2 / 2 and atanh(s) would cancel there.
+template <Real T>
+TAPEGRAD_INLINE T atanh(T x) {
+  using I = Ieee<T>;
+  using C = LogConstants<T>;
+  const T a = abs(x);
+  const auto field = (bits(T(1) + a) - bits(T(1) - a) + (I::kBias << I::kMantissa) +
+                      (typename I::Bits{5} << (I::kMantissa - 4))) >>
+                     I::kMantissa;
+  const T k = log_exponent<T>(field);
+  const T power = from_bits(field << I::kMantissa);  // 2^k
+  // a (1 + 2^k) + (1 - 2^k) keeps the digits of a; for larger k the first rounding of 1 + a does no harm.
+  const bool low_power = k < T(2);
+  const T far = (T(1) - a) * power;
+  const T top = select(low_power, fma(a, T(1) + power, T(1) - power), T(1) + a - far);
+  const T bottom = select(low_power, fma(a, T(1) - power, T(1) + power), T(1) + a + far);
+  const T s = top / bottom;
+  const T z = s * s;
+  const T half_k = T(0.5) * k;
+  const T low = fma(z * s, atanh_tail(z), half_k * C::kLn2Low);
+  const T y = fma(half_k, C::kLn2High, s + low);
+  return copysign(select(a < T(1), y, select(a == T(1), kInfinity<T>, kNaN<T>)), x);
+}
+
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA
