@@ -21,7 +21,8 @@ namespace {
 // classes together hold cache_limit bytes; beyond that it goes back at once.
 constexpr size_t kAlignment = 64;
 constexpr int kStepBits = 2;
-constexpr int kClassCount = 64 << kStepBits;
+constexpr int kLargestLog = 55;  // a request above 2^55 bytes is refused
+constexpr int kClassCount = ((kLargestLog - 6) << kStepBits) + 5;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 struct SizeClass {

@@ -6,7 +6,6 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/isa/vector_math.h"
-#include "kernels/isa/vector_math_rest.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 
