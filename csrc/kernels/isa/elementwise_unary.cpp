@@ -6,22 +6,8 @@ namespace {
 
 /// Rows whose formulas hold for |x| up to kTrigLimit alone. See Note [Range reduction].
 template <class Op>
-constexpr bool kCircular = __is_same(Op, unary_sin) || __is_same(Op, unary_cos) || __is_same(Op, unary_tan);
-
-constexpr int64_t kCircularBlock = 256;
-
-/// fast(begin, end) where x allows it, block by block, else slow(i) for every number of the block.
-template <class T, class Fast, class Slow>
-[[gnu::always_inline]] inline void circular_blocks(const T* x, int64_t n, Fast fast, Slow slow) {
-  for (int64_t begin = 0; begin < n; begin += kCircularBlock) {
-    const int64_t end = begin + kCircularBlock < n ? begin + kCircularBlock : n;
-    if (needs_slow_path(x + begin, end - begin)) {
-      for (int64_t i = begin; i < end; ++i) slow(i);
-    } else {
-      fast(begin, end);
-    }
-  }
-}
+constexpr bool kCircular =
+    __is_same(Op, unary_sin) || __is_same(Op, unary_cos) || __is_same(Op, unary_tan);
 
 template <class Op, class T>
 void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
@@ -40,8 +26,10 @@ void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
     };
     if constexpr (kCircular<Op>) {
       const RowParameters<long double> wide(parameters);
-      circular_blocks(x, n, fast, [=](int64_t i) {
-        y[i] = static_cast<T>(Op::f(static_cast<long double>(x[i]), wide));
+      map_block(x, n, fast, [=](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          y[i] = static_cast<T>(Op::f(static_cast<long double>(x[i]), wide));
+        }
       });
     } else {
       fast(0, n);
@@ -67,8 +55,10 @@ void pull_loop(void* out, const void* const* in, const int64_t*, int64_t n,
     if constexpr (kCircular<Op>) {
       using Wide = long double;
       const RowParameters<Wide> wide(parameters);
-      circular_blocks(x, n, fast, [=](int64_t i) {
-        r[i] = static_cast<T>(Op::pull(Wide(g[i]), Wide(x[i]), Wide(0), wide));
+      map_block(x, n, fast, [=](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          r[i] = static_cast<T>(Op::pull(Wide(g[i]), Wide(x[i]), Wide(0), wide));
+        }
       });
     } else {
       fast(0, n);
