@@ -91,13 +91,11 @@ Grid choose_grid(const GemmArgs& args, int64_t threads) {
 }
 
 void multiply_on_team(void* const* data, const GemmArgs& args, int64_t threads) {
-  if (args.batch >= threads) {
-    core::parallel_for(0, args.batch, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t b = begin; b < end; ++b) multiply_part(data, args, b, 0, args.m, 0, args.n);
-    });
-    return;
-  }
-  const Grid grid = choose_grid(args, threads / args.batch);
+  // Whole matrices, unless so few that some threads would get one more than others.
+  const bool whole = args.batch % threads == 0 || args.batch >= 8 * threads;
+  const Grid grid = whole
+                        ? Grid{1, 1, args.n}
+                        : choose_grid(args, args.batch < threads ? threads / args.batch : threads);
   const int64_t parts = grid.rows * grid.columns;
   core::parallel_for(0, args.batch * parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -12,6 +12,7 @@
 #include "kernels/isa/gemm.h"
 
 #include <cstdint>
+#include <utility>
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
@@ -224,33 +225,52 @@ Tile<T> select_tile(int64_t rows, int64_t width) {
   return tile_of_rows<T, kVectorBytes, 1, kNarrowRows>(rows);
 }
 
-// Writes the transpose of the kWidth x kWidth matrix at `from`: in step d, bit d of the row index
-// and bit d of the column index change places.
+// Lane l of the result is lane `index` of (a, b) side by side, by compile-time rules in l.
+template <int kStep, class V, size_t... kLane>
+[[gnu::always_inline]] inline V exchange_low(V a, V b, std::index_sequence<kLane...>) {
+  constexpr int kW = sizeof...(kLane);
+  return __builtin_shufflevector(
+      a, b,
+      ((kLane & kStep) == 0 ? static_cast<int>(kLane) : static_cast<int>(kLane) - kStep + kW)...);
+}
+template <int kStep, class V, size_t... kLane>
+[[gnu::always_inline]] inline V exchange_high(V a, V b, std::index_sequence<kLane...>) {
+  constexpr int kW = sizeof...(kLane);
+  return __builtin_shufflevector(
+      a, b,
+      ((kLane & kStep) == 0 ? static_cast<int>(kLane) + kStep : static_cast<int>(kLane) + kW)...);
+}
+template <int kStep, class V, size_t... kLane>
+[[gnu::always_inline]] inline V rotate(V a, std::index_sequence<kLane...>) {
+  return __builtin_shufflevector(a, a, static_cast<int>((kLane + kStep) % sizeof...(kLane))...);
+}
+template <class T>
+using Lanes = std::make_index_sequence<kWidth<T>>;
+
+// Bit kStep of the row index and bit kStep of the column index change places, then the lower bits.
+template <class T, int kStep>
+[[gnu::always_inline]] inline void exchange(Vector<T, kVectorBytes> (&rows)[kWidth<T>]) {
+  using V = Vector<T, kVectorBytes>;
+#pragma GCC unroll 16
+  for (int i = 0; i < kWidth<T>; ++i) {
+    if ((i & kStep) != 0) continue;
+    const V first = rows[i], second = rows[i + kStep];
+    rows[i] = exchange_low<kStep, V>(first, second, Lanes<T>());
+    rows[i + kStep] = exchange_high<kStep, V>(first, second, Lanes<T>());
+  }
+  if constexpr (kStep > 1) exchange<T, kStep / 2>(rows);
+}
+
+// Writes the transpose of the kWidth x kWidth matrix at `from`.
 template <class T>
 [[gnu::always_inline]] inline void transpose_square(const T* from, int64_t from_row, T* to,
                                                     int64_t to_row) {
   using V = Vector<T, kVectorBytes>;
   constexpr int kW = kWidth<T>;
-  using Index = __typeof__(V{} < V{});
   V rows[kW];
 #pragma GCC unroll 16
   for (int i = 0; i < kW; ++i) rows[i] = *reinterpret_cast<const V*>(from + i * from_row);
-#pragma GCC unroll 4
-  for (int d = 1; d < kW; d *= 2) {
-    Index low, high;
-#pragma GCC unroll 16
-    for (int l = 0; l < kW; ++l) {
-      low[l] = (l & d) == 0 ? l : l - d + kW;
-      high[l] = (l & d) == 0 ? l + d : l + kW;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < kW; ++i) {
-      if ((i & d) != 0) continue;
-      const V first = rows[i], second = rows[i + d];
-      rows[i] = __builtin_shuffle(first, second, low);
-      rows[i + d] = __builtin_shuffle(first, second, high);
-    }
-  }
+  exchange<T, kW / 2>(rows);
 #pragma GCC unroll 16
   for (int i = 0; i < kW; ++i) *reinterpret_cast<V*>(to + i * to_row) = rows[i];
 }
@@ -293,8 +313,8 @@ void pack_panel(const T* b, int64_t b_row, int64_t b_col, int64_t k, int64_t col
       }
     }
   }
-  for (int64_t j = done; j < columns; ++j) {
-    for (int64_t i = 0; i < k; ++i) panel[i * width + j] = b[i * b_row + j * b_col];
+  for (int64_t i = 0; i < k; ++i) {
+    for (int64_t j = done; j < columns; ++j) panel[i * width + j] = b[i * b_row + j * b_col];
   }
 }
 
@@ -432,23 +452,26 @@ struct VectorProblem {
 };
 
 // Lane l and lane l + h are added for h = 16, 8, ... 1, whatever the width of the vectors.
+template <class T, int kHalf>
+[[gnu::always_inline]] inline T sum_lanes(Vector<T, kVectorBytes> sum) {
+  sum += rotate<kHalf, Vector<T, kVectorBytes>>(sum, Lanes<T>());
+  if constexpr (kHalf > 1) return sum_lanes<T, kHalf / 2>(sum);
+  return sum[0];
+}
 template <class T, int kV>
-[[gnu::always_inline]] inline T sum_lanes(Vector<T, kVectorBytes> (&sum)[kV]) {
-  using V = Vector<T, kVectorBytes>;
-  using Index = __typeof__(V{} < V{});
+[[gnu::always_inline]] inline T sum_vectors(Vector<T, kVectorBytes> (&sum)[kV]) {
 #pragma GCC unroll 8
   for (int h = kV / 2; h > 0; h /= 2) {
 #pragma GCC unroll 8
     for (int j = 0; j < h; ++j) sum[j] += sum[j + h];
   }
-#pragma GCC unroll 8
-  for (int h = kWidth<T> / 2; h > 0; h /= 2) {
-    Index upper;
-#pragma GCC unroll 16
-    for (int l = 0; l < kWidth<T>; ++l) upper[l] = (l + h) % kWidth<T>;
-    sum[0] += __builtin_shuffle(sum[0], upper);
-  }
-  return sum[0][0];
+  return sum_lanes<T, kWidth<T> / 2>(sum[0]);
+}
+
+template <class T>
+[[gnu::noinline]] void add_products(T* to, const T* a, const T* b, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) to[i] = fma(a[i], b[i], to[i]);
 }
 
 // kCount rows against x, both adjacent along k. Adds to `total`.
@@ -456,7 +479,12 @@ template <class T, int kCount>
 void dot_rows(const T* matrix, int64_t row, const T* x, int64_t k, T* total) {
   using V = Vector<T, kVectorBytes>;
   constexpr int kW = kWidth<T>, kV = kDotLanes / kW;
-  V sum[kCount][kV] = {};
+  V sum[kCount][kV];
+#pragma GCC unroll 4
+  for (int r = 0; r < kCount; ++r) {
+#pragma GCC unroll 16
+    for (int j = 0; j < kV; ++j) sum[r][j] = V{};
+  }
   int64_t i = 0;
   for (; i + kDotLanes <= k; i += kDotLanes) {
 #pragma GCC unroll 16
@@ -469,17 +497,18 @@ void dot_rows(const T* matrix, int64_t row, const T* x, int64_t k, T* total) {
     }
   }
   if (i < k) {
-    T lanes[kDotLanes];
+#pragma GCC unroll 4
     for (int r = 0; r < kCount; ++r) {
-      V* const place = reinterpret_cast<V*>(lanes);
-      for (int j = 0; j < kV; ++j) place[j] = sum[r][j];
-      const T* from = matrix + r * row + i;
-      for (int64_t l = 0; l < k - i; ++l) lanes[l] = fma(from[l], x[i + l], lanes[l]);
-      for (int j = 0; j < kV; ++j) sum[r][j] = place[j];
+      T lanes[kDotLanes];  // a copy, so that the sums themselves stay in registers
+#pragma GCC unroll 16
+      for (int j = 0; j < kV; ++j) *reinterpret_cast<V*>(lanes + j * kW) = sum[r][j];
+      add_products(lanes, matrix + r * row + i, x + i, k - i);
+#pragma GCC unroll 16
+      for (int j = 0; j < kV; ++j) sum[r][j] = *reinterpret_cast<const V*>(lanes + j * kW);
     }
   }
 #pragma GCC unroll 4
-  for (int r = 0; r < kCount; ++r) total[r] += sum_lanes<T, kV>(sum[r]);
+  for (int r = 0; r < kCount; ++r) total[r] += sum_vectors<T, kV>(sum[r]);
 }
 
 constexpr int64_t kVectorBlock = 4096;
