@@ -2,6 +2,6 @@
 
 namespace tapegrad::core {
 
-thread_local ThreadState thread_state;
+constinit thread_local ThreadState thread_state;
 
 }  // namespace tapegrad::core

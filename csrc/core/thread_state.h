@@ -15,6 +15,6 @@ struct ThreadState {
 };
 
 // initial-exec: a plain register-relative load instead of a call; the few bytes fit the loader's static reserve.
-TAPEGRAD_API extern thread_local ThreadState thread_state [[gnu::tls_model("initial-exec")]];
+TAPEGRAD_API extern constinit thread_local ThreadState thread_state [[gnu::tls_model("initial-exec")]];
 
 }  // namespace tapegrad::core
