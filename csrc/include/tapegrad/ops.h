@@ -109,13 +109,23 @@ TAPEGRAD_API Tensor nonzero(const Tensor& input);
 // --- reductions and scans (ops/reduce.cpp, ops/extrema.cpp, ops/scan.cpp) --------------------------------------------
 TAPEGRAD_API Tensor sum(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor mean(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor nansum(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor nanmean(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor prod(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor var(const Tensor& input, OptionalInts dim = {}, std::optional<Scalar> correction = {}, bool keepdim = false);
 TAPEGRAD_API Tensor std_dev(const Tensor& input, OptionalInts dim = {}, std::optional<Scalar> correction = {}, bool keepdim = false);
+/// Spread and mean.
+TAPEGRAD_API std::vector<Tensor> var_mean(const Tensor& input, OptionalInts dim = {}, std::optional<Scalar> correction = {},
+                                          bool keepdim = false);
+TAPEGRAD_API std::vector<Tensor> std_mean(const Tensor& input, OptionalInts dim = {}, std::optional<Scalar> correction = {},
+                                          bool keepdim = false);
 TAPEGRAD_API Tensor norm(const Tensor& input, Scalar p = 2.0, OptionalInts dim = {}, bool keepdim = false);
-TAPEGRAD_API Tensor logsumexp(const Tensor& input, IntSpan dim, bool keepdim = false);
+TAPEGRAD_API Tensor logsumexp(const Tensor& input, OptionalInts dim, bool keepdim = false);
 TAPEGRAD_API Tensor amax(const Tensor& input, OptionalInts dim = {}, bool keepdim = false);
 TAPEGRAD_API Tensor amin(const Tensor& input, OptionalInts dim = {}, bool keepdim = false);
+/// Minimum and maximum, of all or along one dimension.
+TAPEGRAD_API std::vector<Tensor> aminmax(const Tensor& input, std::optional<int64_t> dim = {}, bool keepdim = false);
+/// Values and indices.
 TAPEGRAD_API std::vector<Tensor> max(const Tensor& input, int64_t dim, bool keepdim = false);
 TAPEGRAD_API std::vector<Tensor> min(const Tensor& input, int64_t dim, bool keepdim = false);
 TAPEGRAD_API Tensor max(const Tensor& input);
@@ -124,7 +134,9 @@ TAPEGRAD_API Tensor argmax(const Tensor& input, std::optional<int64_t> dim = {},
 TAPEGRAD_API Tensor argmin(const Tensor& input, std::optional<int64_t> dim = {}, bool keepdim = false);
 TAPEGRAD_API Tensor any(const Tensor& input, OptionalInts dim = {}, bool keepdim = false);
 TAPEGRAD_API Tensor all(const Tensor& input, OptionalInts dim = {}, bool keepdim = false);
+TAPEGRAD_API Tensor count_nonzero(const Tensor& input, OptionalInts dim = {});
 TAPEGRAD_API Tensor cumsum(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor cumprod(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 
 // --- contractions (ops/matmul.cpp) -----------------------------------------------------------------------------------
 TAPEGRAD_API Tensor matmul(const Tensor& input, const Tensor& other);
@@ -146,6 +158,13 @@ TAPEGRAD_API Tensor cross_entropy(const Tensor& input, const Tensor& target, con
                                   double label_smoothing = 0.0);
 TAPEGRAD_API Tensor mse_loss(const Tensor& input, const Tensor& target, std::string_view reduction = "mean");
 TAPEGRAD_API Tensor l1_loss(const Tensor& input, const Tensor& target, std::string_view reduction = "mean");
+/// Quadratic below `beta`, linear above.
+TAPEGRAD_API Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, std::string_view reduction = "mean",
+                                   double beta = 1.0);
+TAPEGRAD_API Tensor huber_loss(const Tensor& input, const Tensor& target, std::string_view reduction = "mean",
+                               double delta = 1.0);
+TAPEGRAD_API Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight = {},
+                                         std::string_view reduction = "mean");
 TAPEGRAD_API Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& target,
                                                      const Tensor& weight = {}, std::string_view reduction = "mean",
                                                      const Tensor& pos_weight = {});

@@ -1,0 +1,159 @@
+// Accumulation in 32 fixed lanes that meet in a fixed tree: the ground of all reductions. See
+// Note [Fixed partial results]. For instruction-set objects only; knows no tensors.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/isa/vector_math.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+
+inline constexpr int64_t kLanes = 32;
+
+template <class T>
+TAPEGRAD_INLINE T add_wrapping(T a, T b) {
+  if constexpr (__is_same(T, int64_t))
+    return static_cast<int64_t>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
+  else
+    return a + b;
+}
+template <class T>
+TAPEGRAD_INLINE T mul_wrapping(T a, T b) {
+  if constexpr (__is_same(T, int64_t))
+    return static_cast<int64_t>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
+  else
+    return a * b;
+}
+template <class T>
+TAPEGRAD_INLINE bool is_nan(T x) {
+  if constexpr (__is_same(T, float) || __is_same(T, double))
+    return x != x;
+  else
+    return false;
+}
+
+// Operations: identity(), map() of an input element, combine() of two accumulators.
+template <class T>
+struct Sum {
+  using Acc = T;
+  static constexpr T identity() { return T(0); }
+  template <class In>
+  TAPEGRAD_INLINE static T map(In x) {
+    return static_cast<T>(x);
+  }
+  TAPEGRAD_INLINE static T combine(T a, T b) { return add_wrapping(a, b); }
+};
+template <class T>
+struct SumAbs : Sum<T> {
+  TAPEGRAD_INLINE static T map(T x) { return abs(x); }
+};
+template <class T>
+struct SumSquares : Sum<T> {
+  TAPEGRAD_INLINE static T map(T x) { return x * x; }
+};
+template <class T>
+struct CountNonzero : Sum<T> {
+  TAPEGRAD_INLINE static T map(T x) { return x != T(0) ? T(1) : T(0); }
+};
+template <class T>
+struct Prod {
+  using Acc = T;
+  static constexpr T identity() { return T(1); }
+  template <class In>
+  TAPEGRAD_INLINE static T map(In x) {
+    return static_cast<T>(x);
+  }
+  TAPEGRAD_INLINE static T combine(T a, T b) { return mul_wrapping(a, b); }
+};
+
+template <class T>
+constexpr T lowest() {
+  if constexpr (__is_same(T, int64_t))
+    return INT64_MIN;
+  else if constexpr (__is_same(T, uint8_t))
+    return 0;
+  else
+    return -kInfinity<T>;
+}
+template <class T>
+constexpr T highest() {
+  if constexpr (__is_same(T, int64_t))
+    return INT64_MAX;
+  else if constexpr (__is_same(T, uint8_t))
+    return 255;
+  else
+    return kInfinity<T>;
+}
+
+/// NaN wins over numbers.
+template <class T>
+struct Max {
+  using Acc = T;
+  static constexpr T identity() { return lowest<T>(); }
+  TAPEGRAD_INLINE static T map(T x) { return x; }
+  TAPEGRAD_INLINE static T combine(T a, T b) { return (a < b) | is_nan(b) ? b : a; }
+};
+template <class T>
+struct Min {
+  using Acc = T;
+  static constexpr T identity() { return highest<T>(); }
+  TAPEGRAD_INLINE static T map(T x) { return x; }
+  TAPEGRAD_INLINE static T combine(T a, T b) { return (a > b) | is_nan(b) ? b : a; }
+};
+template <class T>
+struct MaxAbs : Max<T> {
+  static constexpr T identity() { return T(0); }
+  TAPEGRAD_INLINE static T map(T x) { return abs(x); }
+};
+template <class T>
+struct MinAbs : Min<T> {
+  TAPEGRAD_INLINE static T map(T x) { return abs(x); }
+};
+
+/// 32 accumulators.
+template <class Op>
+struct Lanes {
+  using Acc = typename Op::Acc;
+  alignas(64) Acc lane[kLanes];
+
+  TAPEGRAD_INLINE Lanes() {
+#pragma omp simd
+    for (int64_t j = 0; j < kLanes; ++j) lane[j] = Op::identity();
+  }
+  /// The lanes met in halves: 0 with 16, 1 with 17, ...
+  TAPEGRAD_INLINE Acc total() {
+    for (int64_t half = kLanes / 2; half >= 1; half /= 2) {
+#pragma omp simd
+      for (int64_t j = 0; j < half; ++j) lane[j] = Op::combine(lane[j], lane[j + half]);
+    }
+    return lane[0];
+  }
+};
+
+/// Op over value(0) ... value(n - 1).
+template <class Op, class Value>
+TAPEGRAD_INLINE typename Op::Acc fold_values(int64_t n, Value value) {
+  using Acc = typename Op::Acc;
+  if (n < kLanes / 2) {
+    Acc total = Op::identity();
+    for (int64_t i = 0; i < n; ++i) total = Op::combine(total, value(i));
+    return total;
+  }
+  Lanes<Op> lanes;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+#pragma omp simd
+    for (int64_t j = 0; j < kLanes; ++j) lanes.lane[j] = Op::combine(lanes.lane[j], value(i + j));
+  }
+  for (int64_t j = 0; i + j < n; ++j) lanes.lane[j] = Op::combine(lanes.lane[j], value(i + j));
+  return lanes.total();
+}
+
+/// Op over n elements side by side. A function of its own, since each copy takes kilobytes.
+template <class Op, class In>
+[[gnu::noinline]] typename Op::Acc fold_line(const In* x, int64_t n) {
+  return fold_values<Op>(n,
+                         [x](int64_t i) __attribute__((always_inline)) { return Op::map(x[i]); });
+}
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA

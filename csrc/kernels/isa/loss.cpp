@@ -1,0 +1,199 @@
+// Losses that compare two tensors element by element, summed in the same pass, and their gradients.
+#include "kernels/loss.h"
+
+#include "core/parallel.h"
+#include "kernels/isa/lanes.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+namespace {
+
+constexpr int64_t kGrain = 16384;
+
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// value(x, t, p) and slope(x, t, p), the derivative by x.
+struct Squared {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T) {
+    return (x - t) * (x - t);
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T) {
+    return T(2) * (x - t);
+  }
+};
+struct Absolute {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T) {
+    return abs(x - t);
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T) {
+    return sign(x - t);
+  }
+};
+struct SmoothL1 {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T beta) {
+    const T d = abs(x - t);
+    return d < beta ? T(0.5) * d * d / beta : d - T(0.5) * beta;
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T beta) {
+    const T d = x - t;
+    return d <= -beta ? T(-1) : d >= beta ? T(1) : d / beta;
+  }
+};
+struct Huber {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T delta) {
+    const T d = abs(x - t);
+    return d <= delta ? T(0.5) * d * d : delta * (d - T(0.5) * delta);
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T delta) {
+    const T d = x - t;
+    return d <= -delta ? -delta : d >= delta ? delta : d;
+  }
+};
+struct CrossEntropyLogits {
+  /// -t log s(x) - (1 - t) log s(-x) = log(1 + exp(-|x|)) + |x| (1 - t or t): all terms positive
+  /// for t in [0, 1], so nothing cancels.
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T) {
+    const T share = x >= T(0) ? T(1) - t : t;
+    const T linear = share == T(0) ? T(0) : share * abs(x);
+    return log1p_exp(-abs(x)) + linear;
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T) {
+    return sigmoid(x) - t;
+  }
+};
+struct CrossEntropy {
+  template <class T>
+  TAPEGRAD_INLINE static T limited_log(T x) {
+    const T y = log(x);
+    return y < T(-100) ? T(-100) : y;
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T) {
+    return (t - T(1)) * limited_log(T(1) - x) - t * limited_log(x);
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T) {
+    const T product = (T(1) - x) * x;
+    return (x - t) / (product < T(1e-12) ? T(1e-12) : product);
+  }
+};
+
+template <class Loss, class T>
+[[gnu::noinline]] T sum_piece(const T* x, const T* t, T parameter, int64_t n) {
+  return fold_values<Sum<T>>(n, [=](int64_t i) __attribute__((always_inline)) {
+    return Loss::value(x[i], t[i], parameter);
+  });
+}
+
+template <class Loss, class T>
+void run_loss(void* const* data, const PairLossParameters& p) {
+  T* out = static_cast<T*>(data[0]);
+  const T* x = static_cast<const T*>(data[1]);
+  const T* t = static_cast<const T*>(data[2]);
+  const T parameter = static_cast<T>(p.parameter);
+  if (!p.sum) {
+    core::parallel_for(0, p.n, kGrain, [=](int64_t begin, int64_t end) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) out[i] = Loss::value(x[i], t[i], parameter);
+    });
+    return;
+  }
+  const T divisor = static_cast<T>(p.divisor);
+  if (p.n <= kPairChunk) {
+    *out = sum_piece<Loss>(x, t, parameter, p.n) / divisor;
+    return;
+  }
+  T* scratch = static_cast<T*>(data[3]);
+  const int64_t chunks = pair_loss_scratch(p);
+  core::parallel_for(0, chunks, kGrain / kPairChunk, [=, &p](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      const int64_t first = k * kPairChunk;
+      scratch[k] =
+          sum_piece<Loss>(x + first, t + first, parameter, smaller(kPairChunk, p.n - first));
+    }
+  });
+  *out = fold_line<Sum<T>>(scratch, chunks) / divisor;
+}
+
+template <class Loss, class T>
+void run_gradient(void* const* data, const PairGradientParameters& p) {
+  T* out = static_cast<T*>(data[0]);
+  const T* g = static_cast<const T*>(data[1]);
+  const T* x = static_cast<const T*>(data[2]);
+  const T* t = static_cast<const T*>(data[3]);
+  const T parameter = static_cast<T>(p.parameter), scale = static_cast<T>(p.scale);
+  const bool single = p.single_g;
+  const T factor = single ? g[0] * scale : T(0);
+  core::parallel_for(0, p.n, kGrain, [=](int64_t begin, int64_t end) {
+    if (single) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) out[i] = factor * Loss::slope(x[i], t[i], parameter);
+    } else {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i)
+        out[i] = scale * g[i] * Loss::slope(x[i], t[i], parameter);
+    }
+  });
+}
+
+template <class T>
+void loss_of_type(void* const* data, const PairLossParameters& p) {
+  switch (p.loss) {
+    case PairLoss::Squared:
+      return run_loss<Squared, T>(data, p);
+    case PairLoss::Absolute:
+      return run_loss<Absolute, T>(data, p);
+    case PairLoss::SmoothL1:
+      return run_loss<SmoothL1, T>(data, p);
+    case PairLoss::Huber:
+      return run_loss<Huber, T>(data, p);
+    case PairLoss::CrossEntropyLogits:
+      return run_loss<CrossEntropyLogits, T>(data, p);
+    case PairLoss::CrossEntropy:
+      return run_loss<CrossEntropy, T>(data, p);
+  }
+}
+template <class T>
+void gradient_of_type(void* const* data, const PairGradientParameters& p) {
+  switch (p.loss) {
+    case PairLoss::Squared:
+      return run_gradient<Squared, T>(data, p);
+    case PairLoss::Absolute:
+      return run_gradient<Absolute, T>(data, p);
+    case PairLoss::SmoothL1:
+      return run_gradient<SmoothL1, T>(data, p);
+    case PairLoss::Huber:
+      return run_gradient<Huber, T>(data, p);
+    case PairLoss::CrossEntropyLogits:
+      return run_gradient<CrossEntropyLogits, T>(data, p);
+    case PairLoss::CrossEntropy:
+      return run_gradient<CrossEntropy, T>(data, p);
+  }
+}
+
+}  // namespace
+
+void pair_loss(void* const* data, const PairLossParameters& p) {
+  if (p.is_double)
+    loss_of_type<double>(data, p);
+  else
+    loss_of_type<float>(data, p);
+}
+
+void pair_gradient(void* const* data, const PairGradientParameters& p) {
+  if (p.is_double)
+    gradient_of_type<double>(data, p);
+  else
+    gradient_of_type<float>(data, p);
+}
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -1,0 +1,133 @@
+// Running sums and products along rows, and the division-free gradients of products. Threads share
+// the columns, never a row, so that one thread and many do the same.
+#include "core/parallel.h"
+#include "kernels/isa/lanes.h"
+#include "kernels/reduce.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+namespace {
+
+constexpr int64_t kGrain = 8192;
+constexpr int64_t kWidth = 64;
+
+constexpr int64_t at_least_one(int64_t x) { return x < 1 ? 1 : x; }
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/// float sums run in double, as PyTorch's do.
+template <class T>
+struct Wide {
+  using Type = T;
+};
+template <>
+struct Wide<float> {
+  using Type = double;
+};
+
+/// The strip of at most kWidth columns that a task works on.
+template <class T>
+struct Strip {
+  const T* x;
+  const T* g;  // null unless the operation reads it
+  T* y;
+  int64_t rows, width, x_stride, y_stride;
+};
+
+template <class T>
+void sums(const Strip<T>& s, bool reverse) {
+  using W = typename Wide<T>::Type;
+  W acc[kWidth];
+  for (int64_t j = 0; j < s.width; ++j) acc[j] = W(0);
+  for (int64_t k = 0; k < s.rows; ++k) {
+    const int64_t r = reverse ? s.rows - 1 - k : k;
+    const T* x = s.x + r * s.x_stride;
+    T* y = s.y + r * s.y_stride;
+#pragma omp simd
+    for (int64_t j = 0; j < s.width; ++j) {
+      acc[j] = add_wrapping(acc[j], static_cast<W>(x[j]));
+      y[j] = static_cast<T>(acc[j]);
+    }
+  }
+}
+
+/// y[r] = the product of the rows before r (and of row r itself when `inclusive`).
+template <class T>
+void products(const Strip<T>& s, bool inclusive) {
+  using W = typename Wide<T>::Type;
+  W acc[kWidth];
+  for (int64_t j = 0; j < s.width; ++j) acc[j] = W(1);
+  for (int64_t r = 0; r < s.rows; ++r) {
+    const T* x = s.x + r * s.x_stride;
+    T* y = s.y + r * s.y_stride;
+    for (int64_t j = 0; j < s.width; ++j) {
+      const W next = mul_wrapping(acc[j], static_cast<W>(x[j]));
+      y[j] = static_cast<T>(inclusive ? next : acc[j]);
+      acc[j] = next;
+    }
+  }
+}
+
+/// From the last row up: y[r] *= tail, where tail is the product of the rows after r, or with a
+/// gradient S[r] = g[r] + x[r + 1] S[r + 1]: no division, so zeros are nothing special.
+template <class T>
+void multiply_by_tail(const Strip<T>& s) {
+  using W = typename Wide<T>::Type;
+  W tail[kWidth];
+  for (int64_t j = 0; j < s.width; ++j) tail[j] = s.g ? W(0) : W(1);
+  for (int64_t r = s.rows - 1; r >= 0; --r) {
+    const T* x = s.x + r * s.x_stride;
+    const T* next = x + s.x_stride;
+    T* y = s.y + r * s.y_stride;
+    const bool last = r == s.rows - 1;
+    for (int64_t j = 0; j < s.width; ++j) {
+      if (!last) tail[j] = mul_wrapping(tail[j], static_cast<W>(next[j]));
+      if (s.g) tail[j] = add_wrapping(tail[j], static_cast<W>(s.g[r * s.x_stride + j]));
+      y[j] = static_cast<T>(mul_wrapping(static_cast<W>(y[j]), tail[j]));
+    }
+  }
+}
+
+template <class T>
+void run(void* const* data, const ScanParameters& p) {
+  const BlockShape& b = p.shape;
+  const int64_t strips = (b.c + kWidth - 1) / kWidth;
+  const int64_t grain = at_least_one(kGrain / at_least_one(b.r * smaller(b.c, kWidth)));
+  core::parallel_for(0, b.a * strips, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t a = t / strips, first = t % strips * kWidth;
+      Strip<T> s;
+      s.x = static_cast<const T*>(data[1]) + a * b.a_stride + first;
+      s.g = data[2] ? static_cast<const T*>(data[2]) + a * b.a_stride + first : nullptr;
+      s.y = static_cast<T*>(data[0]) + a * b.r * b.c + first;
+      s.rows = b.r;
+      s.width = smaller(kWidth, b.c - first);
+      s.x_stride = b.r_stride;
+      s.y_stride = b.c;
+      switch (p.op) {
+        case ScanOp::Sum:
+          sums(s, p.reverse);
+          break;
+        case ScanOp::Prod:
+          products(s, true);
+          break;
+        default:
+          products(s, false);
+          multiply_by_tail(s);
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void scan(void* const* data, const ScanParameters& p) {
+  switch (p.type) {
+    case FoldType::Float:
+      return run<float>(data, p);
+    case FoldType::Double:
+      return run<double>(data, p);
+    default:
+      return run<int64_t>(data, p);
+  }
+}
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA
