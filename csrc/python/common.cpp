@@ -1,5 +1,6 @@
 #include "python/common.h"
 
+#include <atomic>
 #include <cstdarg>
 #include <cstring>
 #include <mutex>
