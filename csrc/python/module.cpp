@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/allocator.h"
+#include "kernels/contraction.h"
 #include "kernels/dispatch.h"
 #include "python/autograd.h"
 #include "python/construct.h"
@@ -75,7 +76,7 @@ PyObject* build_info(PyObject*) {
 #else
   add("threads_by", PyUnicode_FromString("OpenMP"));
 #endif
-  add("contractions", PyUnicode_FromString(contraction_backend_name()));
+  add("contractions", PyUnicode_FromString(kernels::contraction_backend()));
   add("num_threads", PyLong_FromLong(get_num_threads()));
   add("num_threads_reason", PyUnicode_FromString(thread_count_reason().c_str()));
   return Py_NewRef(info.get());
