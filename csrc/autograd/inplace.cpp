@@ -148,4 +148,50 @@ Tensor& assign_out(const char* op, Tensor& out, const Tensor& result) {
   return out;
 }
 
+void set_data(Tensor& self, const Tensor& data) {
+  const bool same = data.sizes() == self.sizes() && data.dtype() == self.dtype();
+  const bool tracked = needs_grad(self);
+  if (self->base) {
+    throw GradError("data: cannot be assigned to a view; assign to its base, or copy_() into the view");
+  }
+  if (tracked && !is_floating_point(data.dtype())) {
+    throw GradError(core::text("data: cannot assign a ", core::describe(data), " to a tensor that requires grad"));
+  }
+  if (tracked && !self.is_leaf() && !same) {
+    throw GradError(core::text("data: cannot assign a ", core::describe(data), " to the ", core::describe(self),
+                               " that an operation made; detach() it first"));
+  }
+  const uint32_t old_version = self->version();
+  core::Storage* storage = data->storage();
+  storage->retain();
+  self->reset(storage, data.dtype(), data.sizes(), data.strides(), data.storage_offset());
+  do {
+    self->bump_version();
+  } while (self->version() <= old_version);
+  Meta* m = meta_or_null(self);
+  if (same || !m || !m->leaf || !m->node) return;
+  // The accumulator knows the old shape: a new one takes over its hooks.
+  AccumulateGrad* old = m->node->as_accumulator();
+  NodeRef fresh = NodeRef::adopt(new AccumulateGrad(self.impl()));
+  AccumulateGrad* accumulator = fresh->as_accumulator();
+  accumulator->post_hooks = old->post_hooks;
+  if (old->hooks()) accumulator->make_hooks().tensor_hooks = old->hooks()->tensor_hooks;
+  old->forget_leaf();
+  m->node = std::move(fresh);
+}
+
+void cut_from_tape(const Tensor& self) {
+  Meta& m = meta(self);
+  if (m.node && self->has(TensorImpl::kRetainsGrad)) {
+    const std::lock_guard lock(Node::mutex_of(m.node.get()));
+    if (NodeHooks* hooks = m.node->hooks()) {
+      std::erase_if(hooks->retainers, [&self](const auto& entry) { return entry.second == self.impl(); });
+    }
+    self->set(TensorImpl::kRetainsGrad, false);
+  }
+  m.node = NodeRef();
+  m.leaf = true;
+  self->set(TensorImpl::kNeedsGrad, false);
+}
+
 }  // namespace tapegrad::autograd

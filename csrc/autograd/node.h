@@ -182,6 +182,8 @@ class TAPEGRAD_API Node : public core::Pooled {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy();
   }
 
+  uint32_t reference_count() const { return references_.load(std::memory_order_acquire); }
+
   uint64_t sequence() const { return sequence_; }
   /// Takes the next global number. Precondition: all edges exist, so every edge's node has a
   /// smaller one.

@@ -93,7 +93,10 @@ void release(TensorImpl* impl) noexcept {
   if (impl->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   if (impl->has(TensorImpl::kOwnsPython)) {
     void* object = impl->python.exchange(nullptr);
-    if (object && python_hooks().release_object) python_hooks().release_object(object);
+    if (object && python_hooks().release_object) {
+      python_hooks().release_object(object);
+      return;
+    }
   }
   delete impl;
 }
