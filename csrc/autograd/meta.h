@@ -22,7 +22,7 @@ struct MetaExtra {
 
 /// Accumulates into the .grad of a leaf. Owned by the leaf's Meta and by edges; knows the leaf only
 /// weakly.
-class AccumulateGrad final : public Node {
+class TAPEGRAD_API AccumulateGrad final : public Node {
  public:
   explicit AccumulateGrad(TensorImpl* leaf);
   std::string name() const override { return "AccumulateGrad"; }

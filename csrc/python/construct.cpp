@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "core/storage.h"
 #include "core/text.h"
 #include "python/convert.h"
 #include "python/interop.h"

@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "core/storage.h"
 #include "core/text.h"
 #include "python/convert.h"
 #include "tapegrad/error.h"

@@ -3,8 +3,7 @@
 #include <string>
 
 #include "core/allocator.h"
-#include "kernels/contraction.h"
-#include "kernels/dispatch.h"
+#include "kernels/build_info.h"
 #include "python/autograd.h"
 #include "python/construct.h"
 #include "python/convert.h"
@@ -70,13 +69,13 @@ PyObject* build_info(PyObject*) {
 #else
   add("assertions", PyBool_FromLong(1));
 #endif
-  add("isa", PyUnicode_FromString(kernels::isa_name()));
+  add("isa", PyUnicode_FromString(kernels::instruction_set()));
 #if TAPEGRAD_PARALLEL_STD
   add("threads_by", PyUnicode_FromString("std::thread"));
 #else
   add("threads_by", PyUnicode_FromString("OpenMP"));
 #endif
-  add("contractions", PyUnicode_FromString(kernels::contraction_backend()));
+  add("contractions", PyUnicode_FromString(kernels::contraction_library()));
   add("num_threads", PyLong_FromLong(get_num_threads()));
   add("num_threads_reason", PyUnicode_FromString(thread_count_reason().c_str()));
   return Py_NewRef(info.get());

@@ -34,7 +34,7 @@ class IntSpan : public std::span<const int64_t> {
 };
 
 /// Up to kMaxDims integers without a heap allocation.
-class Dims {
+class TAPEGRAD_API Dims {
  public:
   Dims() = default;
   Dims(IntSpan values);  // throws ShapeError beyond kMaxDims

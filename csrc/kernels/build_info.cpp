@@ -1,0 +1,11 @@
+#include "kernels/build_info.h"
+
+#include "kernels/contraction.h"
+#include "kernels/dispatch.h"
+
+namespace tapegrad::kernels {
+
+const char* instruction_set() { return isa_name(); }
+const char* contraction_library() { return contraction_backend(); }
+
+}  // namespace tapegrad::kernels
