@@ -1,4 +1,5 @@
-// Vector math: all elementary functions as branch-free scalar code; see vector_math_core.h for the rules.
+// Vector math: all elementary functions as branch-free scalar code; see vector_math_core.h for the
+// rules.
 #pragma once
 
 #include "kernels/isa/vector_math_core.h"

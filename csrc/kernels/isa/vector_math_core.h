@@ -1,7 +1,8 @@
-// The ground that the vector math stands on: bit access, fused multiply-add, polynomials, rounding, selection.
-// Everything is a branch-free scalar function on float or double, always inlined, in the namespace of one
-// instruction-set level (TAPEGRAD_ISA), so that a plain loop under `#pragma omp simd` becomes vector code.
-// It must know no STL, no libm beyond builtins that are single instructions, and no intrinsics.
+// The ground that the vector math stands on: bit access, fused multiply-add, polynomials, rounding,
+// selection. Everything is a branch-free scalar function on float or double, always inlined, in the
+// namespace of one instruction-set level (TAPEGRAD_ISA), so that a plain loop under `#pragma omp
+// simd` becomes vector code. It must know no STL, no libm beyond builtins that are single
+// instructions, and no intrinsics.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,8 @@ inline constexpr bool kIsFloat = __is_same(T, float);
 template <class T>
 concept Real = __is_same(T, float) || __is_same(T, double);
 
-// Layout of an IEEE number. kMagic + n holds the integer n in its low bits, exactly, for |n| < 2^(kMantissa - 1).
+// Layout of an IEEE number. kMagic + n holds the integer n in its low bits, exactly, for |n| <
+// 2^(kMantissa - 1).
 template <Real T>
 struct Ieee;
 

@@ -1,9 +1,11 @@
-// The error function and its complement, for float and double. It may use the exponentials, no other family.
+// The error function and its complement, for float and double. It may use the exponentials, no
+// other family.
 //
-// Note [Error function]: erf is x P(x^2) near 0; float has a second polynomial up to where erf rounds to 1. erfc, and
-// erf of large double, use (1 + 2 x) erfcx(x), a smooth function of t = (x - K) / (x + K) (M. M. Shepherd and J. G. Laframboise,
-// "Chebyshev approximation of (1 + 2x) exp(x^2) erfc x", Math. Comp. 36, 1981), with minimax coefficients of our
-// own, times exp(-x^2) with the rounding error of x^2 carried along: relative accuracy holds far into the tail.
+// Note [Error function]: erf is x P(x^2) near 0; float has a second polynomial up to where erf
+// rounds to 1. erfc, and erf of large double, use (1 + 2 x) erfcx(x), a smooth function of t = (x -
+// K) / (x + K) (M. M. Shepherd and J. G. Laframboise, "Chebyshev approximation of (1 + 2x) exp(x^2)
+// erfc x", Math. Comp. 36, 1981), with minimax coefficients of our own, times exp(-x^2) with the
+// rounding error of x^2 carried along: relative accuracy holds far into the tail.
 #pragma once
 
 #include "kernels/isa/vector_math_core.h"
@@ -11,21 +13,20 @@
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 
-// (1 + 2 x) erfcx(x) for x >= 0 as a polynomial in t = (x - K) / (x + K): with float's digits and K = 2, and with
-// double's and K = 4.
+// (1 + 2 x) erfcx(x) for x >= 0 as a polynomial in t = (x - K) / (x + K): with float's digits and K
+// = 2, and with double's and K = 4.
 TAPEGRAD_INLINE double scaled_erfcx_short(double t) {
   return horner(t, 0x1.46e80ep+0, -0x1.7bf656p-4, -0x1.540792p-3, 0x1.4ffe32p-3, -0x1.bc2408p-5,
                 -0x1.08b31cp-7, 0x1.1be9f8p-7, 0x1.6230a4p-10, -0x1.497e74p-10, -0x1.c17850p-12);
 }
 TAPEGRAD_INLINE double scaled_erfcx(double t) {
-  return horner(t, 0x1.3ba5916e9fd7fp+0, -0x1.1df1ad154a2a8p-3, 0x1.f7f5df66fb5abp-7,
-                0x1.16ecefcfa68ddp-4, -0x1.9ddb23c3da773p-4, 0x1.7fee004de9f7bp-4,
-                -0x1.0fb06dff850f5p-4, 0x1.3079edfaaf084p-5, -0x1.0962384dc49c2p-6,
-                0x1.49c671a4ecb52p-8, -0x1.8d4ac7509feebp-11, -0x1.a1dec290e6fc5p-13,
-                0x1.3be32395ff6b9p-13, -0x1.995db56b96f5dp-16, -0x1.78fd1d4741d15p-17,
-                0x1.7f15c82cceb91p-18, 0x1.5217383c9d4d7p-22, -0x1.b7892181e7626p-21,
-                0x1.d523bfb6b33a3p-25, 0x1.ae2d1a5ce4cafp-24, -0x1.177ff80ca4229p-27,
-                -0x1.0e23f6165bde1p-27, 0x1.9ca3f972d3444p-33);
+  return horner(
+      t, 0x1.3ba5916e9fd7fp+0, -0x1.1df1ad154a2a8p-3, 0x1.f7f5df66fb5abp-7, 0x1.16ecefcfa68ddp-4,
+      -0x1.9ddb23c3da773p-4, 0x1.7fee004de9f7bp-4, -0x1.0fb06dff850f5p-4, 0x1.3079edfaaf084p-5,
+      -0x1.0962384dc49c2p-6, 0x1.49c671a4ecb52p-8, -0x1.8d4ac7509feebp-11, -0x1.a1dec290e6fc5p-13,
+      0x1.3be32395ff6b9p-13, -0x1.995db56b96f5dp-16, -0x1.78fd1d4741d15p-17, 0x1.7f15c82cceb91p-18,
+      0x1.5217383c9d4d7p-22, -0x1.b7892181e7626p-21, 0x1.d523bfb6b33a3p-25, 0x1.ae2d1a5ce4cafp-24,
+      -0x1.177ff80ca4229p-27, -0x1.0e23f6165bde1p-27, 0x1.9ca3f972d3444p-33);
 }
 
 // erfc(a) for a >= 0. Float works in double, where the tail needs no scaling.

@@ -1,8 +1,10 @@
-// Exponentials for float and double: exp, exp2, expm1, sigmoid, tanh, sinh, cosh. It must know no other family.
+// Exponentials for float and double: exp, exp2, expm1, sigmoid, tanh, sinh, cosh. It must know no
+// other family.
 //
-// Note [Exponential]: x = n ln2 + r with |r| <= ln2 / 2, by a sum with kMagic that leaves n in the low bits, so
-// that 2^n is a shift of those bits. 2^n is applied as two factors: results below the smallest normal number
-// are rounded once, and overflow arrives at infinity without a test. The polynomials are minimax fits.
+// Note [Exponential]: x = n ln2 + r with |r| <= ln2 / 2, by a sum with kMagic that leaves n in the
+// low bits, so that 2^n is a shift of those bits. 2^n is applied as two factors: results below the
+// smallest normal number are rounded once, and overflow arrives at infinity without a test. The
+// polynomials are minimax fits.
 #pragma once
 
 #include "kernels/isa/vector_math_core.h"
@@ -93,7 +95,8 @@ TAPEGRAD_INLINE T exp(T x) {
   return p * scale1 * scale2;
 }
 
-// exp(x) for x <= 0: 2^n fits into one factor when lifted by 2^kLift, far above the subnormal numbers.
+// exp(x) for x <= 0: 2^n fits into one factor when lifted by 2^kLift, far above the subnormal
+// numbers.
 template <Real T>
 TAPEGRAD_INLINE T exp_negative(T x) {
   using C = ExpConstants<T>;

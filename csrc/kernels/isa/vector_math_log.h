@@ -1,9 +1,10 @@
-// Logarithms for float and double, and what is made of them: log, log2, log10, log1p, log1p_exp, asinh, acosh,
-// atanh. It may use the exponentials, no other family.
+// Logarithms for float and double, and what is made of them: log, log2, log10, log1p, log1p_exp,
+// asinh, acosh, atanh. It may use the exponentials, no other family.
 //
-// Note [Logarithm]: x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), so that f is small on both sides of 1 and
-// log(x) = k ln2 + log(1 + f) keeps its digits near x = 1. log(1 + f) is a polynomial in f for float; for double
-// it is 2 atanh(s) with s = f / (2 + f), whose series is in s^2 and half as long.
+// Note [Logarithm]: x = 2^k (1 + f) with 1 + f in [sqrt(1/2), sqrt(2)), so that f is small on both
+// sides of 1 and log(x) = k ln2 + log(1 + f) keeps its digits near x = 1. log(1 + f) is a
+// polynomial in f for float; for double it is 2 atanh(s) with s = f / (2 + f), whose series is in
+// s^2 and half as long.
 #pragma once
 
 #include "kernels/isa/vector_math_core.h"
@@ -74,8 +75,8 @@ TAPEGRAD_INLINE LogParts<T> log_reduce(T x) {
 
 // (log(1 + f) - f) / f^2
 TAPEGRAD_INLINE float log_tail(float f) {
-  return horner(f, -0x1.fffffap-2f, 0x1.5556f6p-2f, -0x1.0004cap-2f, 0x1.98d22ap-3f, -0x1.535246p-3f,
-                0x1.317fb4p-3f, -0x1.255cc6p-3f, 0x1.66d83ap-4f);
+  return horner(f, -0x1.fffffap-2f, 0x1.5556f6p-2f, -0x1.0004cap-2f, 0x1.98d22ap-3f,
+                -0x1.535246p-3f, 0x1.317fb4p-3f, -0x1.255cc6p-3f, 0x1.66d83ap-4f);
 }
 
 // 2 atanh(s) / s - 2, in z = s^2, with s = f / (2 + f).
@@ -111,7 +112,8 @@ TAPEGRAD_INLINE T log(T x) {
   return log_edges(x, log_sum(k, f, T(0)));
 }
 
-// Log of another base for double: log(1 + f) as high + low, where high has few digits and each product is exact.
+// Log of another base for double: log(1 + f) as high + low, where high has few digits and each
+// product is exact.
 TAPEGRAD_INLINE Pair<double> log_pair(double f) {
   const double s = f / (2.0 + f);
   const double half_square = 0.5 * f * f;
@@ -123,9 +125,9 @@ TAPEGRAD_INLINE Pair<double> log_pair(double f) {
 TAPEGRAD_INLINE float log2(float x) {
   const auto [k, f] = log_reduce(x);
   // The factor log2(e) is 1 + 0.44..: the 1 is exact.
-  const float q = horner(f, 0x1.c551dap-2f, -0x1.71546cp-1f, 0x1.ec6f94p-2f, -0x1.715d3cp-2f,
-                         0x1.27b80cp-2f, -0x1.ea9710p-3f, 0x1.9ab20cp-3f, -0x1.803174p-3f,
-                         0x1.ad969ap-3f, -0x1.2c69e4p-3f);
+  const float q =
+      horner(f, 0x1.c551dap-2f, -0x1.71546cp-1f, 0x1.ec6f94p-2f, -0x1.715d3cp-2f, 0x1.27b80cp-2f,
+             -0x1.ea9710p-3f, 0x1.9ab20cp-3f, -0x1.803174p-3f, 0x1.ad969ap-3f, -0x1.2c69e4p-3f);
   return log_edges(x, k + fma(q, f, f));
 }
 
@@ -141,9 +143,9 @@ TAPEGRAD_INLINE float log10(float x) {
   using C = LogConstants<float>;
   const auto [k, f] = log_reduce(x);
   // log10(e) is 7/16 - 0.0032..: most of it is a short number.
-  const float q = horner(f, -0x1.a42756p-9f, -0x1.bcb7aap-3f, 0x1.287a6cp-3f, -0x1.bcbf4cp-4f,
-                         0x1.63d270p-4f, -0x1.276cc4p-4f, 0x1.f7fe2ep-5f, -0x1.d71582p-5f,
-                         0x1.cedb62p-5f, -0x1.141396p-5f);
+  const float q =
+      horner(f, -0x1.a42756p-9f, -0x1.bcb7aap-3f, 0x1.287a6cp-3f, -0x1.bcbf4cp-4f, 0x1.63d270p-4f,
+             -0x1.276cc4p-4f, 0x1.f7fe2ep-5f, -0x1.d71582p-5f, 0x1.cedb62p-5f, -0x1.141396p-5f);
   const float low = fma(k, C::kLog10Of2Low, q * f);
   return log_edges(x, fma(k, C::kLog10Of2High, fma(f, 0.4375f, low)));
 }
@@ -152,8 +154,7 @@ TAPEGRAD_INLINE double log10(double x) {
   using C = LogConstants<double>;
   const auto [k, f] = log_reduce(x);
   const auto [high, low] = log_pair(f);
-  const double tail =
-      fma(k, C::kLog10Of2Low, (low + high) * C::kLog10eLow) + low * C::kLog10eHigh;
+  const double tail = fma(k, C::kLog10Of2Low, (low + high) * C::kLog10eLow) + low * C::kLog10eHigh;
   const auto [sum, rest] = two_sum(k * C::kLog10Of2High, high * C::kLog10eHigh);
   return log_edges(x, sum + (rest + tail));
 }
@@ -164,7 +165,8 @@ TAPEGRAD_INLINE T log1p_inner(T x) {
   using I = Ieee<T>;
   using B = typename I::Bits;
   const B field = log_shifted(T(1) + x) >> I::kMantissa;
-  // 2^-k by way of 2^(2 - k), as k may reach kBias + 1; f = (1 + x) 2^-k - 1 from x itself keeps x's digits.
+  // 2^-k by way of 2^(2 - k), as k may reach kBias + 1; f = (1 + x) 2^-k - 1 from x itself keeps
+  // x's digits.
   const T scale = T(0.25) * from_bits((2 * I::kBias + 2 - field) << I::kMantissa);
   const T f = fma(x, scale, scale - T(1));
   return log_sum(log_exponent<T>(field), f, T(0));
@@ -219,8 +221,8 @@ TAPEGRAD_INLINE double atanh_tail(double z) {
                 0x1.22202b37d55efp-4);
 }
 
-// (1 + a) / (1 - a) = 2^k (1 + s) / (1 - s), where k comes from the difference of the two numbers' bits; it
-// stays 0 up to a = 0.23, since k ln2 / 2 and atanh(s) would cancel there.
+// (1 + a) / (1 - a) = 2^k (1 + s) / (1 - s), where k comes from the difference of the two numbers'
+// bits; it stays 0 up to a = 0.23, since k ln2 / 2 and atanh(s) would cancel there.
 template <Real T>
 TAPEGRAD_INLINE T atanh(T x) {
   using I = Ieee<T>;
@@ -231,7 +233,8 @@ TAPEGRAD_INLINE T atanh(T x) {
                      I::kMantissa;
   const T k = log_exponent<T>(field);
   const T power = from_bits(field << I::kMantissa);  // 2^k
-  // a (1 + 2^k) + (1 - 2^k) keeps the digits of a; for larger k the first rounding of 1 + a does no harm.
+  // a (1 + 2^k) + (1 - 2^k) keeps the digits of a; for larger k the first rounding of 1 + a does no
+  // harm.
   const bool low_power = k < T(2);
   const T far = (T(1) - a) * power;
   const T top = select(low_power, fma(a, T(1) + power, T(1) - power), T(1) + a - far);

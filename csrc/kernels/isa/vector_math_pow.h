@@ -1,8 +1,9 @@
 // Functions of two numbers: pow, hypot, fmod. It may use exponentials and logarithms.
 //
-// Note [Power]: pow(x, y) = exp(y log|x|), and the error of the exponent is multiplied by up to 745. So float works in
-// double, and double carries log|x| = k ln2 + 2 atanh(s) as a sum of two numbers: s, s^2 and the first term of
-// the series in both parts, the other terms, which are below 2^-12, in one.
+// Note [Power]: pow(x, y) = exp(y log|x|), and the error of the exponent is multiplied by up to
+// 745. So float works in double, and double carries log|x| = k ln2 + 2 atanh(s) as a sum of two
+// numbers: s, s^2 and the first term of the series in both parts, the other terms, which are below
+// 2^-12, in one.
 #pragma once
 
 #include "kernels/isa/vector_math_core.h"
@@ -15,9 +16,9 @@ namespace tapegrad::kernels::TAPEGRAD_ISA {
 TAPEGRAD_INLINE float pow_positive(float x, float y) {
   const auto [k, f] = log_reduce(static_cast<double>(x));
   const double s = f / (2.0 + f);
-  const double log2 = fma(s, horner(s * s, 0x1.71547652bee26p+1, 0x1.ec709d12ac015p-1,
-                                    0x1.27777fff46f6cp-1, 0x1.a58d7eb22c497p-2,
-                                    0x1.5ce90b96cd25ap-2),
+  const double log2 = fma(s,
+                          horner(s * s, 0x1.71547652bee26p+1, 0x1.ec709d12ac015p-1,
+                                 0x1.27777fff46f6cp-1, 0x1.a58d7eb22c497p-2, 0x1.5ce90b96cd25ap-2),
                           k);
   return static_cast<float>(exp2_short(log2 * static_cast<double>(y)));
 }
@@ -72,7 +73,8 @@ TAPEGRAD_INLINE T pow(T x, T y) {
   const T inner = pow_positive(a, y);
   const T regular = select(a > T(0), select(a < kInfinity<T>, inner, edge), edge);
   const T number = select(a == T(1), T(1), regular);
-  const T domain = select(x < T(0), select(whole, number, select(a < kInfinity<T>, kNaN<T>, number)), number);
+  const T domain =
+      select(x < T(0), select(whole, number, select(a < kInfinity<T>, kNaN<T>, number)), number);
   const T carried = select(isnan(x), x, select(isnan(y), y, copysign(domain, odd_sign)));
   return select(y == T(0), T(1), select(x == T(1), T(1), carried));
 }

@@ -1,10 +1,11 @@
-// Circular functions for float and double and their inverses: sin, cos, tan, asin, acos, atan, atan2. It must
-// know no other family.
+// Circular functions for float and double and their inverses: sin, cos, tan, asin, acos, atan,
+// atan2. It must know no other family.
 //
-// Note [Range reduction]: x = n pi/2 + r with |r| <= pi/4, where pi/2 is a sum of constants so short that each
-// product with n is exact (W. J. Cody, W. Waite, "Software Manual for the Elementary Functions", 1980). That holds up
-// to kTrigLimit; beyond, the digits of pi/2 run out, and no branch-free formula can help. map_block then takes the
-// slow path for the block of numbers: the same formula in long double, whose sin, cos and tan are the C library's.
+// Note [Range reduction]: x = n pi/2 + r with |r| <= pi/4, where pi/2 is a sum of constants so
+// short that each product with n is exact (W. J. Cody, W. Waite, "Software Manual for the
+// Elementary Functions", 1980). That holds up to kTrigLimit; beyond, the digits of pi/2 run out,
+// and no branch-free formula can help. map_block then takes the slow path for the block of numbers:
+// the same formula in long double, whose sin, cos and tan are the C library's.
 #pragma once
 
 #include "kernels/isa/vector_math_core.h"
@@ -33,7 +34,8 @@ TAPEGRAD_INLINE Quadrant<float> trig_reduce(float x) {
   return {high, rest, static_cast<std::uint32_t>(bits(t))};
 }
 
-// Without `rest`. A fused multiply-add rounds only what is left of x, so that float itself is wide enough.
+// Without `rest`. A fused multiply-add rounds only what is left of x, so that float itself is wide
+// enough.
 TAPEGRAD_INLINE Quadrant<float> trig_reduce_short(float x) {
 #ifdef __FMA__
   const float t = fma(x, 0x1.45f306p-1f, Ieee<float>::kMagic);
@@ -145,7 +147,8 @@ TAPEGRAD_INLINE double asin_tail(double z) {
                 0x1.0b6199b03f41fp-5);
 }
 
-// asin(a) for a <= 1/2 as the sum of two numbers; above, of sqrt((1 - a) / 2), which is (pi/2 - asin(a)) / 2.
+// asin(a) for a <= 1/2 as the sum of two numbers; above, of sqrt((1 - a) / 2), which is (pi/2 -
+// asin(a)) / 2.
 template <Real T>
 TAPEGRAD_INLINE Pair<T> asin_parts(T a) {
   const bool large = a > T(0.5);
@@ -182,17 +185,16 @@ TAPEGRAD_INLINE T acos(T x) {
 
 // (atan(q) - q) / q^3 in z = q^2, for |q| <= 1.
 TAPEGRAD_INLINE float atan_tail(float z) {
-  return horner(z, -0x1.55553ep-2f, 0x1.9991e4p-3f, -0x1.242086p-3f, 0x1.c08c42p-4f, -0x1.580904p-4f,
-                0x1.da2b2cp-5f, -0x1.fd863cp-6f, 0x1.643732p-7f, -0x1.d3916ap-10f);
+  return horner(z, -0x1.55553ep-2f, 0x1.9991e4p-3f, -0x1.242086p-3f, 0x1.c08c42p-4f,
+                -0x1.580904p-4f, 0x1.da2b2cp-5f, -0x1.fd863cp-6f, 0x1.643732p-7f, -0x1.d3916ap-10f);
 }
 TAPEGRAD_INLINE double atan_tail(double z) {
-  return horner(z, -0x1.5555555555526p-2, 0x1.99999999955b1p-3, -0x1.249249237f4adp-3,
-                0x1.c71c717fcc8a1p-4, -0x1.745d11ae4562bp-4, 0x1.3b1366983cc58p-4,
-                -0x1.110e51191b698p-4, 0x1.e1bba5db107c4p-5, -0x1.ae5e708b0aa53p-5,
-                0x1.82dad10e04b46p-5, -0x1.59a3f03680d01p-5, 0x1.2c2e42843578dp-5,
-                -0x1.e9f9c67f5e79dp-6, 0x1.683c801c0f55dp-6, -0x1.c78f5bcfd48dcp-7,
-                0x1.d7b8a8040f1d7p-8, -0x1.7a3937670d769p-9, 0x1.b3fa6a03d607fp-11,
-                -0x1.3f361b4aaccfep-13, 0x1.bbed8362d39f7p-17);
+  return horner(
+      z, -0x1.5555555555526p-2, 0x1.99999999955b1p-3, -0x1.249249237f4adp-3, 0x1.c71c717fcc8a1p-4,
+      -0x1.745d11ae4562bp-4, 0x1.3b1366983cc58p-4, -0x1.110e51191b698p-4, 0x1.e1bba5db107c4p-5,
+      -0x1.ae5e708b0aa53p-5, 0x1.82dad10e04b46p-5, -0x1.59a3f03680d01p-5, 0x1.2c2e42843578dp-5,
+      -0x1.e9f9c67f5e79dp-6, 0x1.683c801c0f55dp-6, -0x1.c78f5bcfd48dcp-7, 0x1.d7b8a8040f1d7p-8,
+      -0x1.7a3937670d769p-9, 0x1.b3fa6a03d607fp-11, -0x1.3f361b4aaccfep-13, 0x1.bbed8362d39f7p-17);
 }
 
 template <Real T>
@@ -230,12 +232,11 @@ TAPEGRAD_INLINE long double sin(long double x) { return __builtin_sinl(x); }
 TAPEGRAD_INLINE long double cos(long double x) { return __builtin_cosl(x); }
 TAPEGRAD_INLINE long double tan(long double x) { return __builtin_tanl(x); }
 
-// Whether one of the n numbers lies beyond kTrigLimit (infinities and NaN count: the slow path is right for them too).
-// Magnitudes are ordered as their bits are.
+// Whether one of the n numbers lies beyond kTrigLimit (infinities and NaN count: the slow path is
+// right for them too). Magnitudes are ordered as their bits are.
 template <Real T>
 TAPEGRAD_INLINE bool needs_slow_path(const T* x, std::int64_t n) {
   typename Ieee<T>::Bits largest = 0;
-#pragma omp simd reduction(max : largest)
   for (std::int64_t i = 0; i < n; ++i) {
     const auto magnitude = bits(abs(x[i]));
     largest = largest < magnitude ? magnitude : largest;
@@ -243,7 +244,8 @@ TAPEGRAD_INLINE bool needs_slow_path(const T* x, std::int64_t n) {
   return largest > bits(kTrigLimit<T>);
 }
 
-// Calls fast(begin, end) or slow(begin, end) for each block of x, by whether its numbers lie within kTrigLimit.
+// Calls fast(begin, end) or slow(begin, end) for each block of x, by whether its numbers lie within
+// kTrigLimit.
 template <Real T, class Fast, class Slow>
 TAPEGRAD_INLINE void map_block(const T* x, std::int64_t n, Fast fast, Slow slow) {
   constexpr std::int64_t kBlock = 256;
