@@ -9,6 +9,7 @@
 #include "python/convert.h"
 #include "python/functions.h"
 #include "python/interop.h"
+#include "python/io.h"
 #include "python/objects.h"
 #include "python/pickle.h"
 #include "python/repr.h"
@@ -209,6 +210,7 @@ void build(PyObject* module) {
   add_print_options(module);
   add_functions(module);
   add_operations(module, add_submodule(module, "_nn"));
+  add_io(add_submodule(module, "_io"));
 }
 
 }  // namespace
