@@ -4,6 +4,7 @@
 
 #include "autograd/entry.h"
 #include "autograd/inplace.h"
+#include "ops/fill_check.h"
 #include "tapegrad/ops.h"
 
 namespace tapegrad::ops {
@@ -16,6 +17,9 @@ Tensor index_values(const char* op, const Tensor& index);
 /// [-size, size) when negative ones count from the end.
 void check_range(const char* op, const Tensor& index, int64_t dim, int64_t size, bool wraps);
 
+/// Positions of the nonzero elements in row-major order: a dense int64 tensor.
+Tensor nonzero_positions(const Tensor& input);
+
 /// The dtype in which sums of `dtype` are accumulated: a type that the kernels add in, of more
 /// digits for halves.
 DType accumulation_dtype(DType dtype);
@@ -24,6 +28,27 @@ DType accumulation_dtype(DType dtype);
 inline Tensor apart_from(const Tensor& written, const Tensor& tensor) {
   return tensor->storage() == written->storage() ? clone(tensor) : tensor;
 }
+
+/// A number as a 0-d tensor of x's dtype. Throws ValueError, naming `op`, when it does not fit.
+inline Tensor number_like(const char* op, const Tensor& x, Scalar value) {
+  check_fill(op, value, x.dtype());
+  return core::make_scalar(value, x.dtype());
+}
+
+/// A tensor and its indices on their way into a rule, without the heap.
+class IndexInputs {
+ public:
+  IndexInputs() = default;
+  explicit IndexInputs(std::initializer_list<const Tensor*> first) {
+    for (const Tensor* tensor : first) list_[count_++] = tensor;
+  }
+  void add(const Tensor* tensor) { list_[count_++] = tensor; }
+  operator autograd::Inputs() const { return {list_, count_}; }
+
+ private:
+  const Tensor* list_[kMaxDims + 2];
+  int count_ = 0;
+};
 
 /// The same memory as a new tensor, for a forward() that writes into its input.
 inline Tensor same_memory(const Tensor& x) {

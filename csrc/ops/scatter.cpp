@@ -4,7 +4,6 @@
 #include "core/text.h"
 #include "kernels/copy.h"
 #include "kernels/index.h"
-#include "ops/fill_check.h"
 #include "ops/indexing.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
@@ -128,8 +127,7 @@ struct ScatterRule : autograd::Rule {
   }
 };
 
-// --- arguments
-// -------------------------------------------------------------------------------------------------------
+// --- arguments -----------------------------------------------------------------------------------
 
 /// A 0-d tensor counts as one of one dimension.
 Tensor at_least_1d(const Tensor& x) { return x.dim() == 0 ? reshape(x, {1}) : x; }
@@ -206,8 +204,7 @@ Tensor scatter_in_place(const char* op, const Tensor& self, int64_t dim, const T
 /// A number as the source of scatter: one element for all places.
 Tensor scatter_number(const char* op, const Tensor& self, int64_t dim, const Tensor& index,
                       Scalar value, bool in_place) {
-  check_fill(op, value, self.dtype());
-  const Tensor number = core::make_scalar(value, self.dtype());
+  const Tensor number = number_like(op, self, value);
   Tensor written = self;
   if (self.dim() == 0) {
     const Tensor line = reshape(self, {1});

@@ -25,8 +25,7 @@ Tensor alias(const Tensor& x, IntSpan sizes, IntSpan strides) {
   return core::make_alias(x, sizes, strides, x.storage_offset());
 }
 
-// --- view, reshape
-// ---------------------------------------------------------------------------------------------------
+// --- view, reshape -------------------------------------------------------------------------------
 
 /// `shape` with its -1 filled in; checks that the number of elements is kept.
 Dims infer_shape(const char* op, const Tensor& input, IntSpan shape) {
@@ -200,8 +199,7 @@ Tensor unflatten(const Tensor& input, int64_t dim, IntSpan sizes) {
   return reshape_to("unflatten", input, result);
 }
 
-// --- transpose, permute
-// ----------------------------------------------------------------------------------------------
+// --- transpose, permute --------------------------------------------------------------------------
 
 struct TransposeRule : autograd::Rule {
   static constexpr const char* name = "Transpose";
@@ -315,8 +313,7 @@ Tensor movedim(const Tensor& input, IntSpan source, IntSpan destination) {
   return permute(input, order);
 }
 
-// --- squeeze, unsqueeze, expand
-// --------------------------------------------------------------------------------------
+// --- squeeze, unsqueeze, expand ------------------------------------------------------------------
 
 struct SqueezeRule : autograd::Rule {
   static constexpr const char* name = "Squeeze";

@@ -57,8 +57,7 @@ struct Add {
   }
 };
 
-// --- rows
-// ------------------------------------------------------------------------------------------------------------
+// --- rows ----------------------------------------------------------------------------------------
 
 /// Offset of element `linear` of a group of dimensions.
 inline int64_t locate(const Dimensions& d, int64_t linear) {
@@ -199,8 +198,7 @@ void write_all(void* const* data, const IndexRows& p, Op op) {
   }
 }
 
-// --- along one dimension
-// ---------------------------------------------------------------------------------------------
+// --- along one dimension -------------------------------------------------------------------------
 
 /// Position in a plan of up to three operands. (PlanWalker belongs to the objects of no level.)
 struct Walker {
@@ -277,8 +275,7 @@ template <class T, class F>
   });
 }
 
-// --- masks
-// -----------------------------------------------------------------------------------------------------------
+// --- masks ---------------------------------------------------------------------------------------
 
 template <class T>
 void fill_masked(void* const* data, const Plan& plan, int64_t begin, int64_t end) {
