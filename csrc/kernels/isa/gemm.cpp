@@ -144,20 +144,33 @@ template <class T, int kBytes, int kV, int kM>
   store_edge<T, kBytes, kV>(copy[0], kM, out);
 }
 
-// The sums of a kM x (kV vectors) tile over k, kept in registers. The rows of A are reached by
-// multiples of seven strides that an address can scale, so that kM rows need no kM pointers.
-template <class T, int kBytes, int kV, int kM>
+// How a panel of A lies: any strides, or packed with one side adjacent and the other at a fixed
+// distance, which an address can hold.
+enum class Layout { kAny, kAlongK, kAlongRows };
+template <class T, Layout kLayout>
+constexpr int64_t kPackedRow = kLayout == Layout::kAlongK ? kDepth<T> + kPad : 1;
+template <Layout kLayout>
+constexpr int64_t kPackedColumn = kLayout == Layout::kAlongK ? 1 : kPad;
+
+// The sums of a kM x (kV vectors) tile over k, kept in registers. Rows of A with any stride are
+// reached by seven multiples of it that an address can scale: kM rows need no kM pointers.
+template <class T, int kBytes, int kV, int kM, Layout kLayout>
 [[gnu::noinline]] void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b,
                             int64_t b_row, const Store<T>& out) {
   using V = Vector<T, kBytes>;
   constexpr int64_t kSize = sizeof(T);
-  int64_t s1 = a_row * kSize, s3 = 3 * s1, s5 = 5 * s1, s7 = 7 * s1, s9 = 9 * s1, s11 = 11 * s1,
-          s13 = 13 * s1;
+  constexpr bool kAny = kLayout == Layout::kAny;
+  [[maybe_unused]] int64_t s1 = a_row * kSize, s3 = 3 * s1, s5 = 5 * s1, s7 = 7 * s1, s9 = 9 * s1,
+                           s11 = 11 * s1, s13 = 13 * s1;
   int64_t a_step = a_col * kSize, b_step = b_row * kSize;
   // Hidden, or the compiler would compute the multiples again in the loop, and make a second loop
   // for rows of B that are adjacent.
-  asm("" : "+r"(s1), "+r"(s3), "+r"(s5), "+r"(s7), "+r"(s9), "+r"(s11), "+r"(s13));
-  asm("" : "+r"(a_step), "+r"(b_step));
+  asm("" : "+r"(b_step));
+  if constexpr (kAny) {
+    asm("" : "+r"(s1), "+r"(s3), "+r"(s5), "+r"(s7), "+r"(s9), "+r"(s11), "+r"(s13), "+r"(a_step));
+  } else {
+    a_step = kPackedColumn<kLayout> * kSize;
+  }
   V sum[kM][kV] = {};
   const char* left_place = reinterpret_cast<const char*>(a);
   const char* right_place = reinterpret_cast<const char*>(b);
@@ -165,10 +178,11 @@ template <class T, int kBytes, int kV, int kM>
     V right[kV];
 #pragma GCC unroll 4
     for (int j = 0; j < kV; ++j) right[j] = reinterpret_cast<const V*>(right_place)[j];
-#define TAPEGRAD_ROW(r, offset)                                        \
-  if constexpr (r < kM) {                                              \
-    const T left = *reinterpret_cast<const T*>(left_place + (offset)); \
-    for (int j = 0; j < kV; ++j) sum[r][j] += left * right[j];         \
+#define TAPEGRAD_ROW(r, any_offset)                                                  \
+  if constexpr (r < kM) {                                                            \
+    const int64_t offset = kAny ? (any_offset) : r * kPackedRow<T, kLayout> * kSize; \
+    const T left = *reinterpret_cast<const T*>(left_place + offset);                 \
+    for (int j = 0; j < kV; ++j) sum[r][j] += left * right[j];                       \
   }
     TAPEGRAD_ROW(0, 0)
     TAPEGRAD_ROW(1, s1)
@@ -194,10 +208,10 @@ template <class T, int kBytes, int kV, int kM>
 template <class T>
 using Tile = void (*)(int64_t, const T*, int64_t, int64_t, const T*, int64_t, const Store<T>&);
 
-template <class T, int kBytes, int kV, int kMost, int kM = 1>
+template <class T, int kBytes, int kV, int kMost, Layout kLayout = Layout::kAny, int kM = 1>
 Tile<T> tile_of_rows(int64_t rows) {
-  if (rows == kM) return tile<T, kBytes, kV, kM>;
-  if constexpr (kM < kMost) return tile_of_rows<T, kBytes, kV, kMost, kM + 1>(rows);
+  if (rows == kM) return tile<T, kBytes, kV, kM, kLayout>;
+  if constexpr (kM < kMost) return tile_of_rows<T, kBytes, kV, kMost, kLayout, kM + 1>(rows);
   return nullptr;
 }
 
@@ -213,9 +227,17 @@ int tile_width(int64_t columns) {
 }
 
 template <class T>
-Tile<T> select_tile(int64_t rows, int64_t width) {
+Tile<T> select_tile(int64_t rows, int64_t width, Layout layout) {
   constexpr int kW = kWidth<T>;
-  if (width == 2 * kW) return tile_of_rows<T, kVectorBytes, 2, kRows>(rows);
+  if (width == 2 * kW) {
+    if (layout == Layout::kAlongK) {
+      return tile_of_rows<T, kVectorBytes, 2, kRows, Layout::kAlongK>(rows);
+    }
+    if (layout == Layout::kAlongRows) {
+      return tile_of_rows<T, kVectorBytes, 2, kRows, Layout::kAlongRows>(rows);
+    }
+    return tile_of_rows<T, kVectorBytes, 2, kRows>(rows);
+  }
   if constexpr (kVectorBytes >= 32) {
     if (width == kW / 2) return tile_of_rows<T, kVectorBytes / 2, 1, kNarrowRows>(rows);
   }
@@ -323,6 +345,7 @@ template <class T>
 struct Left {
   const T* data;
   int64_t row, col;
+  Layout layout = Layout::kAny;
 };
 
 // Copies rows x k of A, keeping the side that is adjacent in memory adjacent.
@@ -338,9 +361,9 @@ Left<T> pack_left(const T* a, int64_t a_row, int64_t a_col, int64_t rows, int64_
         for (int64_t r = 0; r < rows; ++r) place[r] = from[r];
       }
     }
-    return {to, 1, kPad};
+    return {to, 1, kPad, Layout::kAlongRows};
   }
-  constexpr int64_t kRow = kDepth<T> + kPad;
+  constexpr int64_t kRow = kPackedRow<T, Layout::kAlongK>;
   for (int64_t r = 0; r < rows; ++r) {
     const T* from = a + r * a_row;
     T* place = to + r * kRow;
@@ -350,7 +373,7 @@ Left<T> pack_left(const T* a, int64_t a_row, int64_t a_col, int64_t rows, int64_
       for (int64_t i = 0; i < k; ++i) place[i] = from[i * a_col];
     }
   }
-  return {to, kRow, 1};
+  return {to, kRow, 1, Layout::kAlongK};
 }
 
 template <class T>
@@ -396,7 +419,7 @@ void multiply_block(const Problem<T>& p, int64_t column, int64_t columns, int64_
     const T* a = p.a + row * args.a_row + depth * args.a_col;
     const Left<T> left = pack_a ? pack_left(a, args.a_row, args.a_col, rows, k, p.left_scratch())
                                 : Left<T>{a, args.a_row, args.a_col};
-    const Tile<T> full = select_tile<T>(rows, kStep);
+    const Tile<T> full = select_tile<T>(rows, kStep, left.layout);
     for (int64_t j = 0; j < columns; j += kStep) {
       out.columns = min(kStep, columns - j);
       out.c = p.c + row * args.c_row + column + j;
@@ -405,7 +428,7 @@ void multiply_block(const Problem<T>& p, int64_t column, int64_t columns, int64_
         full(k, left.data, left.row, left.col, b_block + j, args.b_row, out);
       } else {
         const int64_t width = out.columns == kStep ? kStep : edge_width;
-        const Tile<T> function = width == kStep ? full : select_tile<T>(rows, width);
+        const Tile<T> function = width == kStep ? full : select_tile<T>(rows, width, left.layout);
         function(k, left.data, left.row, left.col, p.panel_scratch() + (j - direct) * k, width,
                  out);
       }
@@ -418,10 +441,11 @@ template <class T>
 void multiply(const Problem<T>& p) {
   const GemmArgs& args = p.args;
   constexpr int64_t kSize = sizeof(T);
-  // Packing pays when an element is read often enough; what fits the first cache needs none.
+  // Packing pays when an element is read often enough: B by the rows, unless it fits the caches
+  // anyway; A by the panels, whose tiles then have fixed offsets instead of strides.
   const bool pack_b =
       args.b_col != 1 || (args.m > 4 * kRows && args.n * args.k * kSize > (64 << 10));
-  const bool pack_a = args.m * args.k * kSize > (24 << 10) && args.n > kPanel<T>;
+  const bool pack_a = args.n >= 2 * kPanel<T> && args.k >= 16;
   const int64_t blocks = args.k == 0 ? 1 : ceil_div(args.k, kDepth<T>);
   const int64_t column_blocks = ceil_div(args.n, kColumns<T>);
   const int64_t columns_each = ceil_div(ceil_div(args.n, column_blocks), kPanel<T>) * kPanel<T>;
