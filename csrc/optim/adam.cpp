@@ -4,6 +4,7 @@
 
 #include "core/text.h"
 #include "kernels/copy.h"
+#include "optim/update.h"
 #include "tapegrad/error.h"
 
 namespace tapegrad {

@@ -1,7 +1,7 @@
 // Adam and AdamW over many parameters at once: what tapegrad/optim.h and the bindings share.
 #pragma once
 
-#include "optim/update.h"
+#include "optim/refs.h"
 #include "tapegrad/optim.h"
 
 namespace tapegrad::optim {

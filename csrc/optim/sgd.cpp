@@ -1,6 +1,7 @@
 #include "optim/sgd.h"
 
 #include "core/text.h"
+#include "optim/update.h"
 #include "tapegrad/error.h"
 
 namespace tapegrad {

@@ -2,7 +2,7 @@
 // share.
 #pragma once
 
-#include "optim/update.h"
+#include "optim/refs.h"
 #include "tapegrad/optim.h"
 
 namespace tapegrad::optim {

@@ -9,12 +9,10 @@
 
 #include "core/launch.h"
 #include "kernels/optim.h"
+#include "optim/refs.h"
 #include "tapegrad/tensor.h"
 
 namespace tapegrad::optim {
-
-/// Borrowed tensors, one for each parameter.
-using TensorRefs = std::span<const Tensor* const>;
 
 /// One parameter that has a gradient, with what is updated beside it.
 struct Update {
