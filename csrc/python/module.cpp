@@ -10,6 +10,7 @@
 #include "python/functions.h"
 #include "python/interop.h"
 #include "python/objects.h"
+#include "python/optim.h"
 #include "python/pickle.h"
 #include "python/repr.h"
 #include "tapegrad/ops.h"
@@ -209,6 +210,7 @@ void build(PyObject* module) {
   add_print_options(module);
   add_functions(module);
   add_operations(module, add_submodule(module, "_nn"));
+  add_optim(add_submodule(module, "_optim"));
 }
 
 }  // namespace
