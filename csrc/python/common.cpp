@@ -224,8 +224,8 @@ Ref imported_attribute(const char* module, const char* name) {
 }
 
 std::string type_name(PyObject* object) {
-  const char* name = Py_TYPE(object)->tp_name;
-  return name;
+  const std::string_view name = Py_TYPE(object)->tp_name;
+  return std::string(name.starts_with("tapegrad.") ? name.substr(9) : name);
 }
 
 std::string to_string(PyObject* unicode) {

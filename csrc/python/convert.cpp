@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "core/text.h"
+#include "tapegrad/error.h"
 #include "tapegrad/ops.h"
 
 namespace tapegrad::python {
@@ -62,7 +63,7 @@ Scalar as_scalar(PyObject* object) {
   if (PyLong_Check(object)) {
     int overflow = 0;
     const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
-    if (overflow) raise(PyExc_RuntimeError, "Python int %R does not fit into int64", object);
+    if (overflow) throw ValueError("Python int " + to_string(checked(PyObject_Str(object)).get()) + " does not fit into int64");
     return static_cast<int64_t>(value);
   }
   if (is_tensor(object)) return unwrap(object).item();

@@ -18,10 +18,11 @@ struct Indexed {
   std::vector<Tensor> indices;  // by dimension of `view`; undefined where it is taken whole. Empty: only a view
 };
 
-Tensor select_checked(const Tensor& x, int64_t dim, int64_t index) {
+/// `source_dim` is the dimension as the user counts it, before earlier entries took some away.
+Tensor select_checked(const Tensor& x, int64_t dim, int64_t index, int64_t source_dim) {
   const int64_t size = x.sizes()[static_cast<size_t>(dim)];
   if (index < -size || index >= size) {
-    throw IndexError(core::text("index ", index, " is out of bounds for dimension ", dim, " with size ", size));
+    throw IndexError(core::text("index ", index, " is out of bounds for dimension ", source_dim, " with size ", size));
   }
   return select(x, dim, index < 0 ? index + size : index);
 }
@@ -123,12 +124,14 @@ class Indexer {
  private:
   void apply(PyObject* object) {
     if (PyLong_CheckExact(object)) {
-      view_ = select_checked(view_, dim_, as_int(object));
+      take(as_int(object));
     } else if (PySlice_Check(object)) {
       view_ = slice_checked(view_, dim_, object);
       ++dim_;
+      ++source_dim_;
     } else if (object == Py_Ellipsis) {
       dim_ += skipped_;
+      source_dim_ += skipped_;
     } else if (object == Py_None) {
       view_ = unsqueeze(view_, dim_);
       ++dim_;
@@ -136,7 +139,7 @@ class Indexer {
       view_ = unsqueeze(view_, dim_);
       record(full({object == Py_True ? 1 : 0}, int64_t{0}, DType::Int64));
     } else if (is_integer_like(object)) {
-      view_ = select_checked(view_, dim_, as_int(object));
+      take(as_int(object));
     } else if (is_tensor(object) || is_numpy_array(object) || is_index_sequence(object)) {
       apply_tensor(index_tensor(object));
     } else {
@@ -146,13 +149,19 @@ class Indexer {
     }
   }
 
+  void take(int64_t index) {
+    view_ = select_checked(view_, dim_, index, source_dim_);
+    ++source_dim_;
+  }
+
   void apply_tensor(Tensor index) {
     if (index.dtype() != DType::Bool) {
       if (index.dim() == 0 && !index.requires_grad()) {
-        view_ = select_checked(view_, dim_, index.item().to_int());
+        take(index.item().to_int());
         return;
       }
       record(std::move(index));
+      ++source_dim_;
       return;
     }
     if (index.dim() == 0) {
@@ -161,6 +170,7 @@ class Indexer {
       return;
     }
     check_mask(index);
+    source_dim_ += index.dim();
     if (index.dim() == 1) {
       record(select(nonzero(index), 1, 0));
       return;
@@ -187,6 +197,7 @@ class Indexer {
   Tensor view_;
   std::vector<Tensor> indices_;
   int64_t dim_ = 0;
+  int64_t source_dim_ = 0;
   int64_t skipped_ = 0;  // dimensions that the ellipsis stands for
 };
 
@@ -268,7 +279,7 @@ PyObject* get_item(PyObject* self, PyObject* index) {
     if (x.dim() == 0) {
       throw IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a number");
     }
-    return wrap(select_checked(x, 0, as_int(index)));
+    return wrap(select_checked(x, 0, as_int(index), 0));
   }
   if (is_plain_mask(x, index)) return wrap(masked_select(x, unwrap(index)));
   Indexed indexed = apply_index(x, index);

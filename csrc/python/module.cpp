@@ -11,6 +11,7 @@
 #include "python/interop.h"
 #include "python/io.h"
 #include "python/objects.h"
+#include "python/optim.h"
 #include "python/pickle.h"
 #include "python/repr.h"
 #include "tapegrad/ops.h"
@@ -211,6 +212,7 @@ void build(PyObject* module) {
   add_functions(module);
   add_operations(module, add_submodule(module, "_nn"));
   add_io(add_submodule(module, "_io"));
+  add_optim(add_submodule(module, "_optim"));
 }
 
 }  // namespace
