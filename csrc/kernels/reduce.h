@@ -57,7 +57,7 @@ inline int64_t rows_at_once(const BlockShape& s) {
 /// Pieces of each block.
 inline int64_t fold_chunks(const BlockShape& s) {
   if (s.c == 1) return (s.r + kLineChunk - 1) / kLineChunk;
-  const int64_t rows = s.r / rows_at_once(s);
+  const int64_t group = rows_at_once(s), rows = (s.r + group - 1) / group;
   return rows <= kRowChunk ? 1 : (rows + kRowChunk - 1) / kRowChunk;
 }
 /// Accumulators of scratch memory that `fold` needs.

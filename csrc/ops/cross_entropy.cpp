@@ -294,22 +294,22 @@ struct CrossEntropyRule : autograd::Rule {
   Tensor composed(const Tensor& g, const Tensor& x, const Tensor& target,
                   const Tensor& weight) const {
     const Tensor scaled = expand(g * Scalar(scale), target.sizes());
-    const Tensor factor = scaled * sample_weights(target, weight, x.dtype());
+    const Tensor factor = expand(g, target.sizes()) * sample_factors(target, weight, x.dtype());
     const int64_t dim = class_dim(x);
     const Tensor rows = x.dim() == 1 ? reshape(factor, {1}) : unsqueeze(factor, dim);
     return softmax(x, dim) * rows +
            enter_with_weight(NllSpreadRule{{}, x.sizes(), ignore_index}, scaled, target, weight);
   }
 
-  /// weight[target], 0 where ignored.
-  Tensor sample_weights(const Tensor& target, const Tensor& weight, DType dtype) const {
+  /// weight[target] * scale, 0 where ignored (also when all are, and the scale is infinite).
+  Tensor sample_factors(const Tensor& target, const Tensor& weight, DType dtype) const {
     const Tensor out = core::make_tensor(target.sizes(), DType::Float64);
     auto* to_values = static_cast<double*>(out.data());
     const auto* t = static_cast<const int64_t*>(target.data());
     const Tensor wide = weight.defined() ? converted(weight, DType::Float64) : Tensor();
     const auto* w = weight.defined() ? static_cast<const double*>(wide.data()) : nullptr;
     for (int64_t i = 0; i < target->numel(); ++i)
-      to_values[i] = t[i] == ignore_index ? 0.0 : w ? w[t[i]] : 1.0;
+      to_values[i] = t[i] == ignore_index ? 0.0 : scale * (w ? w[t[i]] : 1.0);
     return converted(out, dtype);
   }
 };

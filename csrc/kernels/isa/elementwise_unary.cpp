@@ -38,35 +38,42 @@ void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
 }
 
 template <class Op, class T>
-void pull_loop(void* out, const void* const* in, const int64_t*, int64_t n,
-               const LoopParameters& parameters) {
-  const RowParameters<T> p(parameters);
-  const T* g = static_cast<const T*>(in[0]);
-  T* r = static_cast<T*>(out);
+void pull_piece(T* r, const T* g, const T* saved, int64_t n, const RowParameters<T>& p) {
   if constexpr (Op::saves == Saves::None) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), T(0), p);
   } else if constexpr (Op::saves == Saves::X) {
-    const T* x = static_cast<const T*>(in[1]);
-    const auto fast = [=](int64_t begin, int64_t end) {
 #pragma omp simd
-      for (int64_t i = begin; i < end; ++i) r[i] = Op::pull(g[i], x[i], T(0), p);
-    };
-    if constexpr (kCircular<Op>) {
-      using Wide = long double;
-      const RowParameters<Wide> wide(parameters);
-      map_block(x, n, fast, [=](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          r[i] = static_cast<T>(Op::pull(Wide(g[i]), Wide(x[i]), Wide(0), wide));
-        }
-      });
-    } else {
-      fast(0, n);
-    }
+    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], saved[i], T(0), p);
   } else {
-    const T* y = static_cast<const T*>(in[1]);
 #pragma omp simd
-    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), y[i], p);
+    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), saved[i], p);
+  }
+}
+
+/// A single number as gradient (that of a sum) or as input is repeated in a small buffer: a loop of
+/// its own would double the code of every row.
+template <class Op, class T>
+void pull_loop(void* out, const void* const* in, const int64_t* steps, int64_t n,
+               const LoopParameters& parameters) {
+  const RowParameters<T> p(parameters);
+  constexpr int kInputs = Op::saves == Saves::None ? 1 : 2;
+  constexpr int64_t kPiece = 256;
+  T* r = static_cast<T*>(out);
+  const T* from[2] = {static_cast<const T*>(in[0]),
+                      kInputs == 2 ? static_cast<const T*>(in[1]) : nullptr};
+  if (steps[0] != 0 && (kInputs == 1 || steps[1] != 0)) {
+    pull_piece<Op>(r, from[0], from[1], n, p);
+    return;
+  }
+  T repeated[2][kPiece];
+  for (int k = 0; k < kInputs; ++k) {
+    for (int64_t i = 0; steps[k] == 0 && i < kPiece && i < n; ++i) repeated[k][i] = *from[k];
+  }
+  for (int64_t at = 0; at < n; at += kPiece) {
+    const T* g = steps[0] == 0 ? repeated[0] : from[0] + at;
+    const T* saved = kInputs == 1 ? nullptr : steps[1] == 0 ? repeated[1] : from[1] + at;
+    pull_piece<Op>(r + at, g, saved, n - at < kPiece ? n - at : kPiece, p);
   }
 }
 
