@@ -9,14 +9,16 @@ and know nothing of the library.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from support import DTYPES, FLOATS, dtype_of, map_nested, round_to
 
 import tapegrad as tg
+from support import DTYPES, FLOATS, dtype_of, map_nested, round_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True)
@@ -190,9 +192,7 @@ def for_library(
     return args, kwargs, inputs
 
 
-def for_library_int(
-    s: Sample, dtype: str, op: Op
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def for_library_int(s: Sample, dtype: str, op: Op) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """As for_library, with the float arrays of an uncast sample in an integer or bool dtype."""
 
     def make(x: Any) -> Any:

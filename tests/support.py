@@ -10,12 +10,14 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import tapegrad as tg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTS = ("uint8", "int8", "int16", "int32", "int64")
@@ -79,7 +81,11 @@ def assert_close(
     got = to_numpy(actual) if is_tensor(actual) else np.asarray(actual)
     want = to_numpy(expected) if is_tensor(expected) else np.asarray(expected)
     assert got.shape == want.shape, f"{msg} shape {got.shape}, expected {want.shape}"
-    if got.dtype == bool or want.dtype == bool or got.dtype.kind in "iu" and want.dtype.kind in "iu":
+    if (
+        got.dtype == bool
+        or want.dtype == bool
+        or (got.dtype.kind in "iu" and want.dtype.kind in "iu")
+    ):
         np.testing.assert_array_equal(got, want, err_msg=msg)
     else:
         np.testing.assert_allclose(

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import DTYPES, assert_close, dtype_name, dtype_of
 
 import tapegrad as tg
+from support import DTYPES, assert_close, dtype_name, dtype_of
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,10 @@ def test_fill_functions(dtype: str, shape: tuple[int, ...]) -> None:
     ):
         assert made.dtype == d
         assert tuple(made.shape) == shape
-        assert made.tolist() == np.full(shape, value).astype(bool if dtype == "bool" else float).tolist()
+        assert (
+            made.tolist()
+            == np.full(shape, value).astype(bool if dtype == "bool" else float).tolist()
+        )
         like = (tg.zeros_like if value == 0 else tg.ones_like)(made)
         assert like.dtype == d
         assert like.tolist() == made.tolist()
@@ -114,7 +117,9 @@ def test_arange(args: tuple[Any, ...], dtype: str) -> None:
     assert tg.arange(3, dtype=tg.float64).tolist() == [0.0, 1.0, 2.0]
 
 
-@pytest.mark.parametrize("args", [(0, 1, 5), (-1, 1, 2), (3, 3, 4), (2, -2, 9), (0, 1, 1), (0, 1, 0)])
+@pytest.mark.parametrize(
+    "args", [(0, 1, 5), (-1, 1, 2), (3, 3, 4), (2, -2, 9), (0, 1, 1), (0, 1, 0)]
+)
 def test_linspace(args: tuple[Any, ...]) -> None:
     t = tg.linspace(*args, dtype=tg.float64)
     assert_close(t, np.linspace(*args), rtol=1e-15, atol=1e-15)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from support import assert_close, map_nested, tensor
 
 import tapegrad as tg
+from support import assert_close, map_nested, tensor
 
 A = np.arange(24.0).reshape(2, 3, 4)
 
@@ -126,7 +126,9 @@ def test_assign(name: str, kind: str) -> None:
         assert_close(x, expected)
 
 
-@pytest.mark.parametrize("name", [n for n in INDICES if n not in ("array", "array-2d", "array-last")])
+@pytest.mark.parametrize(
+    "name", [n for n in INDICES if n not in ("array", "array-2d", "array-last")]
+)
 def test_gradient_of_assignment(name: str) -> None:
     index = INDICES[name]
     shape = A[index].shape

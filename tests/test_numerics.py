@@ -8,9 +8,9 @@ import mpmath
 import numpy as np
 import pytest
 import scipy.special as sp
-from support import assert_close, tensor, to_numpy
 
 import tapegrad as tg
+from support import assert_close, tensor, to_numpy
 from tapegrad.nn import functional as F
 
 INF, NAN = float("inf"), float("nan")
@@ -35,7 +35,11 @@ SUBGRADIENTS: dict[str, tuple[Any, list[Any], list[Any]]] = {
     "max dim picks one": (lambda x: x.max(0).values, [[3.0, 3.0]], [[1.0, 0.0]]),
     "maximum ties": (tg.maximum, [[2.0], [2.0]], [[0.5], [0.5]]),
     "minimum ties": (tg.minimum, [[2.0], [2.0]], [[0.5], [0.5]]),
-    "clamp bounds": (lambda x: x.clamp(0.0, 1.0), [[-1.0, 0.0, 0.5, 1.0, 2.0]], [[0.0, 1.0, 1.0, 1.0, 0.0]]),
+    "clamp bounds": (
+        lambda x: x.clamp(0.0, 1.0),
+        [[-1.0, 0.0, 0.5, 1.0, 2.0]],
+        [[0.0, 1.0, 1.0, 1.0, 0.0]],
+    ),
     "norm(0)": (lambda x: x.norm(), [[0.0, 0.0]], [[0.0, 0.0]]),
     "norm rows": (lambda x: x.norm(dim=1), [[[0.0, 0.0], [3.0, 4.0]]], [[[0.0, 0.0], [0.6, 0.8]]]),
     "pow(0, 0)": (lambda x: x**0, [[0.0]], [[0.0]]),
@@ -85,7 +89,7 @@ def test_nan_made_before_a_where_stays_as_in_pytorch_and_the_double_where_cures_
     assert x.grad.tolist() == [0.0, 0.25]
 
 
-# --- losses at extreme inputs, against 60 digits -----------------------------------------------------
+# --- losses at extreme inputs, against 60 digits -------------------------------------------------
 
 LOGITS = [0.0, 1e-6, 1e-3, 1.0, 10.0, 36.0, 88.0, 100.0, 710.0, 1e4, 1e38]
 
@@ -142,7 +146,9 @@ def test_softmax_follows_ieee_for_rows_of_minus_infinity() -> None:
     assert tg.logsumexp(tensor([INF, 1.0]), 0).item() == INF
 
 
-@pytest.mark.parametrize("name", ["softplus", "silu", "gelu", "sigmoid", "tanh", "erf", "expm1", "log1p"])
+@pytest.mark.parametrize(
+    "name", ["softplus", "silu", "gelu", "sigmoid", "tanh", "erf", "expm1", "log1p"]
+)
 def test_saturation_and_tiny_arguments(name: str) -> None:
     f = getattr(tg, name, None) or getattr(F, name)
     values = [1e-300, -1e-300, 1e-20, -1e-20, 1e-9, -1e-9, 0.0]
@@ -165,7 +171,7 @@ def test_saturation_and_tiny_arguments(name: str) -> None:
         assert g == pytest.approx(e, rel=2e-14, abs=1e-300), v
 
 
-# --- accuracy of the vector formulas ------------------------------------------------------------------
+# --- accuracy of the vector formulas -------------------------------------------------------------
 
 ULP: dict[str, tuple[Any, tuple[float, float], float]] = {
     "exp": (np.exp, (-87.0, 88.0), 2.0),
@@ -222,7 +228,7 @@ def test_float64_functions_within_a_few_ulp(name: str) -> None:
             assert abs(float((mpmath.mpf(float(g)) - e) / e)) < 4 * 2.0**-52, (name, v)
 
 
-# --- sums -------------------------------------------------------------------------------------------
+# --- sums ----------------------------------------------------------------------------------------
 
 
 def test_long_sums_stay_accurate_in_float32() -> None:
@@ -244,7 +250,9 @@ def test_variance_is_shifted() -> None:
     x = np.array([1e8, 1e8 + 1, 1e8 + 2])
     assert tensor(x).var().item() == 1.0
     y = (np.arange(10_000) % 7 + 4096.0).astype(np.float32)
-    assert tg.from_numpy(y).var().item() == pytest.approx(y.astype(np.float64).var(ddof=1), rel=1e-4)
+    assert tg.from_numpy(y).var().item() == pytest.approx(
+        y.astype(np.float64).var(ddof=1), rel=1e-4
+    )
 
 
 def test_log_sum_exp_of_extreme_values() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import DTYPES, FLOATS, INTS, dtype_name, dtype_of
 
 import tapegrad as tg
+from support import DTYPES, FLOATS, INTS, dtype_name, dtype_of
 
 ORDER = {"bool": 0, **dict.fromkeys(INTS, 1), **dict.fromkeys(FLOATS, 2)}
 
@@ -53,10 +53,7 @@ def test_pairs(a: str, b: str) -> None:
 @pytest.mark.parametrize("scalar", [True, 2, 2.5])
 def test_python_scalars_are_weak(dtype: str, scalar: Any) -> None:
     kind = {bool: 0, int: 1, float: 2}[type(scalar)]
-    if kind <= ORDER[dtype]:
-        expected = dtype
-    else:
-        expected = {1: "int64", 2: "float32"}[kind]
+    expected = dtype if kind <= ORDER[dtype] else {1: "int64", 2: "float32"}[kind]
     x = ones(dtype, 3)
     assert dtype_name((x * scalar).dtype) == expected
     assert dtype_name((scalar * x).dtype) == expected
@@ -131,7 +128,9 @@ def test_integers_wrap(dtype: str) -> None:
     info = np.iinfo(dtype)
     x = tg.tensor([info.max], dtype=dtype_of(dtype))
     assert (x + 1).tolist() == [info.min]
-    assert (x * 2).tolist() == [np.array([info.max], dtype=dtype).__mul__(np.array(2, dtype)).item()]
+    assert (x * 2).tolist() == [
+        np.array([info.max], dtype=dtype).__mul__(np.array(2, dtype)).item()
+    ]
 
 
 @pytest.mark.parametrize("source", [d for d in DTYPES if d not in ("bfloat16",)])
@@ -153,9 +152,7 @@ def test_half_types_round_to_nearest_even() -> None:
 def test_every_half_converts_exactly() -> None:
     bits = np.arange(65536, dtype=np.uint16)
     halves = bits.view(np.float16)
-    np.testing.assert_array_equal(
-        tg.from_numpy(halves).double().numpy(), halves.astype(np.float64)
-    )
+    np.testing.assert_array_equal(tg.from_numpy(halves).double().numpy(), halves.astype(np.float64))
     back = tg.from_numpy(halves.astype(np.float32)).half().numpy()
     np.testing.assert_array_equal(back, halves)
 

@@ -1,4 +1,4 @@
-"""Random numbers: reproducible from a seed, independent of threads, and of the right distribution."""
+"""Random numbers: reproducible from a seed, independent of threads, rightly distributed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from support import run_in_threads, same_bits
 
 import tapegrad as tg
+from support import run_in_threads, same_bits
 from tapegrad.nn import functional as F
 
 DRAWS: dict[str, Any] = {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
-from support import assert_close, tensor
 
 import tapegrad as tg
+from support import assert_close, tensor
 
 # --- two apples and three oranges, with tax: forward 671, and seven gradients -----------------
 
@@ -67,8 +68,14 @@ def test_shopping_by_the_tape() -> None:
     assert round(total.item(), 9) == TOTAL
     assert total.item() == (100.0 * 4.0 + 70.0 * 3.0) * 1.1
     found = {
-        "apple": apple, "apples": apples, "orange": orange, "oranges": oranges,
-        "apple_total": apple_total, "orange_total": orange_total, "sum": both, "tax": tax,
+        "apple": apple,
+        "apples": apples,
+        "orange": orange,
+        "oranges": oranges,
+        "apple_total": apple_total,
+        "orange_total": orange_total,
+        "sum": both,
+        "tax": tax,
     }
     assert {name: t.grad.item() for name, t in found.items()} == GRADIENTS
 
@@ -98,9 +105,9 @@ def test_shopping_by_finite_differences() -> None:
         up, down = list(point), list(point)
         up[i] += h
         down[i] -= h
-        numeric = (
-            shopping(*map(tensor, up)).item() - shopping(*map(tensor, down)).item()
-        ) / (2 * h)
+        numeric = (shopping(*map(tensor, up)).item() - shopping(*map(tensor, down)).item()) / (
+            2 * h
+        )
         assert g.item() == pytest.approx(numeric, rel=1e-6)
 
 
@@ -226,7 +233,7 @@ def gradient_norms(activation: Any, gain: float, depth: int = 8, width: int = 64
 
 def test_sigmoid_networks_lose_their_gradient_and_relu_networks_do_not() -> None:
     sigmoid = gradient_norms(tg.sigmoid, gain=1.0)
-    ratios = [after / before for before, after in zip(sigmoid, sigmoid[1:], strict=False)]
+    ratios = [after / before for before, after in itertools.pairwise(sigmoid)]
     assert min(ratios) >= 4.0  # sigma' is at most 1/4
     relu = gradient_norms(tg.relu, gain=np.sqrt(2.0))
     assert relu[0] > 0.2 * relu[-1]

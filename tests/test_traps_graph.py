@@ -1,21 +1,24 @@
-"""Failures of graphs that other libraries know: depth, shared nodes, cycles, aliases, fused derivatives."""
+"""Known failures of graphs: depth, shared nodes, cycles, aliases, fused derivatives."""
 
 from __future__ import annotations
 
 import gc
+import re
 import threading
 import weakref
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from support import assert_close, run_in_threads, run_python, tensor
 
 import tapegrad as tg
+from support import assert_close, run_in_threads, run_python, tensor
 from tapegrad.nn import functional as F
 
-# --- 1: no recursion, however deep the graph --------------------------------------------------------
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# --- 1: no recursion, however deep the graph -----------------------------------------------------
 
 CHAIN = """
 import sys, threading
@@ -144,7 +147,7 @@ def test_repr_of_a_deep_graph() -> None:
     assert len(repr(y.grad_fn)) < 200
 
 
-# --- 2: shared nodes are visited once ----------------------------------------------------------------
+# --- 2: shared nodes are visited once ------------------------------------------------------------
 
 
 @pytest.mark.parametrize("depth", [60, 900])
@@ -174,7 +177,7 @@ def test_diamond_ladder_of_second_order() -> None:
     assert (g.item(), h.item()) == (2.0, 2.0)
 
 
-# --- 3: everything dies by reference count ------------------------------------------------------------
+# --- 3: everything dies by reference count -------------------------------------------------------
 
 LIVES: dict[str, Callable[[], list[Any]]] = {}
 
@@ -284,7 +287,7 @@ def test_training_loop_without_garbage_collector_keeps_memory_flat() -> None:
     assert int(out) < 8_000  # KiB; one leaked step of these shapes holds about 150
 
 
-# --- 4: a saved tensor changed in place, by any alias -------------------------------------------------
+# --- 4: a saved tensor changed in place, by any alias --------------------------------------------
 
 ALIASES: dict[str, Callable[[Any], Any]] = {
     "itself": lambda t: t,
@@ -332,7 +335,7 @@ SAVERS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("op", SAVERS)
 def test_change_of_a_saved_tensor_is_an_error_or_harmless(op: str, change: str, alias: str) -> None:
-    """The gradient is that of the values before the change, or there is an error: nothing between."""
+    """The gradient of the values before the change, or an error: nothing between."""
     values = [[0.5, 1.5], [1.1, 0.6]]
 
     def run(changed: bool) -> Any:
@@ -348,9 +351,11 @@ def test_change_of_a_saved_tensor_is_an_error_or_harmless(op: str, change: str, 
 
     expected = run(False)
     try:
-        got = run(True)
+        got, message = run(True), ""
     except RuntimeError as error:
-        assert "in" in str(error) and "place" in str(error)
+        got, message = None, str(error)
+    if got is None:
+        assert re.search("in.?place", message), message
     else:
         assert_close(got, expected, rtol=1e-14)
 
@@ -360,13 +365,13 @@ def test_the_error_names_the_operation_and_the_versions() -> None:
     y = x.exp()
     y.add_(1)
     y.add_(1)
-    with pytest.raises(RuntimeError, match="(?is)exp.*version|version.*exp") as info:
+    with pytest.raises(RuntimeError, match=r"(?is)exp.*version|version.*exp") as info:
         y.sum().backward()
     assert "2" in str(info.value)
     assert "0" in str(info.value)
 
 
-# --- 5: fused operations against their compositions, to third order ------------------------------------
+# --- 5: fused operations against their compositions, to third order ------------------------------
 
 
 def sigmoid(x: Any) -> Any:
@@ -451,10 +456,12 @@ FUSED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
         lambda x: -(log_softmax(x, 1) * tensor(ONE_HOT)).sum(1).mean(),
     ),
     "cross_entropy-weight": (
-        lambda x: F.cross_entropy(x, tg.tensor(CLASSES), weight=tensor(W)), weighted_ce
+        lambda x: F.cross_entropy(x, tg.tensor(CLASSES), weight=tensor(W)),
+        weighted_ce,
     ),
     "cross_entropy-smooth": (
-        lambda x: F.cross_entropy(x, tg.tensor(CLASSES), label_smoothing=0.1), smoothed_ce
+        lambda x: F.cross_entropy(x, tg.tensor(CLASSES), label_smoothing=0.1),
+        smoothed_ce,
     ),
     "cross_entropy-soft": (
         lambda x: F.cross_entropy(x, tensor(T), reduction="sum"),
@@ -498,7 +505,9 @@ def test_fused_operation_equals_its_composition_to_third_order(name: str) -> Non
             if not g.requires_grad:
                 g = tg.zeros_like(g)
             else:
-                (g,) = tg.autograd.grad((g * tensor(v)).sum(), x, create_graph=True, allow_unused=True)
+                (g,) = tg.autograd.grad(
+                    (g * tensor(v)).sum(), x, create_graph=True, allow_unused=True
+                )
                 g = tg.zeros_like(x) if g is None else g
             found.append(g)
         return found
@@ -508,7 +517,7 @@ def test_fused_operation_equals_its_composition_to_third_order(name: str) -> Non
         assert_close(a, b, rtol=1e-9, atol=1e-10, msg=f"order {order}")
 
 
-# --- 8: concurrent backward over shared leaves ----------------------------------------------------------
+# --- 8: concurrent backward over shared leaves ---------------------------------------------------
 
 
 def test_concurrent_backward_loses_no_update() -> None:

@@ -1,4 +1,4 @@
-"""Failures of processes and threads: forks, changing team sizes, more threads than cores, symbols, import order."""
+"""Known failures of processes: forks, changing teams, many threads, symbols, import order."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import run_python, same_bits
 
 import tapegrad as tg
+from support import run_python, same_bits
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc and uses fork")
 
 
-# --- 13: fork after a parallel region ---------------------------------------------------------------------
+# --- 13: fork after a parallel region ------------------------------------------------------------
 
 
 @linux
@@ -37,7 +37,9 @@ def test_200_forks_after_a_parallel_region() -> None:
         for _ in range(200):
             pid = os.fork()
             if pid == 0:
-                os._exit(0 if x.exp().sum().item() == y.item() and (tg.rand(64, 64) @ tg.rand(64, 64)).sum().item() > 0 else 1)
+                same = x.exp().sum().item() == y.item()
+                product = (tg.rand(64, 64) @ tg.rand(64, 64)).sum().item()
+                os._exit(0 if same and product > 0 else 1)
             good += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert x.exp().sum().item() == y.item()   # the parent goes on
         print(good)
@@ -77,7 +79,7 @@ def test_backward_in_a_forked_child_and_a_fork_from_a_thread() -> None:
     assert out.strip() == "[0, 0]"
 
 
-# --- 14: teams of changing size -----------------------------------------------------------------------------
+# --- 14: teams of changing size ------------------------------------------------------------------
 
 STATUS = """
 def status(key):
@@ -157,7 +159,7 @@ print(status("Threads") - threads, status("VmRSS") - memory)
     assert memory < 20_000
 
 
-# --- 16: any number of threads gives the right values (their speed is measured elsewhere) ------------------
+# --- 16: any number of threads gives the right values (their speed is measured elsewhere) --------
 
 
 @pytest.mark.parametrize("n", [1, 7, 1000, 4097, 32_769, 65_536, 131_075, 1_000_003])
@@ -195,7 +197,7 @@ def test_threads_of_the_caller_run_at_the_same_time_and_are_right() -> None:
     assert run_in_threads(*[work] * 4) == [True] * 4
 
 
-# --- 26: symbols and import order ------------------------------------------------------------------------------
+# --- 26: symbols and import order ----------------------------------------------------------------
 
 
 def libraries() -> list[Path]:
@@ -203,7 +205,10 @@ def libraries() -> list[Path]:
     roots = {here, Path(tg.__file__).resolve().parent}
     found = {p.resolve() for root in roots for p in root.rglob("libtapegrad*.so*")}
     linked = subprocess.run(
-        ["ldd", sys.modules["tapegrad._C"].__file__ or ""], capture_output=True, text=True, check=True
+        ["ldd", sys.modules["tapegrad._C"].__file__ or ""],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     found |= {Path(p).resolve() for p in re.findall(r"=> (\S*libtapegrad\S*)", linked)}
     return sorted(found)
@@ -223,7 +228,9 @@ def test_libraries_export_our_namespace_only() -> None:
     assert found, "libtapegrad.so was not found"
     for path in found:
         symbols = exported(path)
-        foreign = [s for s in symbols if "tapegrad" not in s and not s.startswith(("_init", "_fini"))]
+        foreign = [
+            s for s in symbols if "tapegrad" not in s and not s.startswith(("_init", "_fini"))
+        ]
         assert len(symbols) > 10
         assert not foreign, (path.name, foreign[:20])
     extension = Path(sys.modules["tapegrad._C"].__file__ or "")
@@ -259,7 +266,7 @@ assert (x @ x).exp().isinf().all()
 
 
 def test_import_leaves_the_process_as_it_was() -> None:
-    """No global symbols, no changed signal handlers, floating-point mode, warnings or random state."""
+    """Global symbols, signal handlers, floating-point mode, warnings, random state."""
     run_python(
         """
         import random, signal, sys, warnings

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from support import assert_close, tensor
 
 import tapegrad as tg
+from support import assert_close, tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VIEWS: dict[str, Callable[[Any], Any]] = {
     "slice": lambda x: x[1:3],
@@ -197,7 +199,7 @@ def test_view_of_a_leaf_changed_in_place_is_an_error() -> None:
 
 def test_expanded_tensors_refuse_in_place_changes() -> None:
     x = tensor([1.0]).expand(3)
-    with pytest.raises(RuntimeError, match="clone|single memory location|overlap"):
+    with pytest.raises(RuntimeError, match=r"clone|single memory location|overlap"):
         x.add_(1)
     with pytest.raises(RuntimeError):
         x.add_(tensor([1.0, 2.0, 3.0]))
@@ -206,9 +208,9 @@ def test_expanded_tensors_refuse_in_place_changes() -> None:
 
 def test_output_overlapping_its_input() -> None:
     x = tensor([1.0, 2.0, 3.0, 4.0])
-    with pytest.raises(RuntimeError, match="clone|overlap|memory"):
+    with pytest.raises(RuntimeError, match=r"clone|overlap|memory"):
         tg.add(x[:-1], x[1:], out=x[1:])
-    with pytest.raises(RuntimeError, match="clone|overlap|memory"):
+    with pytest.raises(RuntimeError, match=r"clone|overlap|memory"):
         x[1:].add_(x[:-1])
     assert x.tolist() == [1.0, 2.0, 3.0, 4.0]
     x.add_(x)
@@ -277,7 +279,7 @@ def test_requires_grad_and_detach_in_place() -> None:
 
 def test_view_and_reshape_rules() -> None:
     x = tensor(np.arange(6.0).reshape(2, 3))
-    with pytest.raises(RuntimeError, match="reshape|contiguous|stride"):
+    with pytest.raises(RuntimeError, match=r"reshape|contiguous|stride"):
         x.t().view(6)
     assert x.t().reshape(6).tolist() == [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]
     assert x.view(3, 2).data_ptr() == x.data_ptr()

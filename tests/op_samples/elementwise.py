@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.special as sp
+
 from op_row import DTYPES, FLOATS, Gen, Op, S, Sample
 from support import INTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 WIDE = ((-2.5, -0.15), (0.15, 2.5))
 POSITIVE = ((0.4, 2.5),)
@@ -229,10 +232,18 @@ def binary_rows() -> list[Op]:
             "div",
             divide,
             extra=lambda g: [
-                S("trunc", g.uniform(3, lo=5.1, hi=5.4), np.array([2.0, -3.0, 1.5]),
-                  rounding_mode="trunc"),
-                S("floor", g.uniform(3, lo=5.1, hi=5.4), np.array([2.0, -3.0, 1.5]),
-                  rounding_mode="floor"),
+                S(
+                    "trunc",
+                    g.uniform(3, lo=5.1, hi=5.4),
+                    np.array([2.0, -3.0, 1.5]),
+                    rounding_mode="trunc",
+                ),
+                S(
+                    "floor",
+                    g.uniform(3, lo=5.1, hi=5.4),
+                    np.array([2.0, -3.0, 1.5]),
+                    rounding_mode="floor",
+                ),
             ],
             result="float",
             int_range=(1, 5),
@@ -349,7 +360,10 @@ def logic_rows() -> list[Op]:
         unary("logical_not", np.logical_not, **compare),
     ]
     bits: dict[str, Any] = {
-        "dtypes": INT_OR_BOOL, "grad": False, "special": False, "int_range": (-7, 7)
+        "dtypes": INT_OR_BOOL,
+        "grad": False,
+        "special": False,
+        "int_range": (-7, 7),
     }
     rows += [
         binary("bitwise_and", np.bitwise_and, scalar=None, **bits),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+
 from op_row import DTYPES, FLOATS, Gen, Op, S, Sample
 
 NUMERIC = tuple(d for d in DTYPES if d != "bool")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special as sp
+
 from op_row import FLOATS, Const, Gen, Op, S, Sample
 
 
@@ -136,8 +137,13 @@ def bce_samples(g: Gen) -> list[Sample]:
         S("none", g.nonzero(3, 4), t, reduction="none"),
         S("weight", g.nonzero(3, 4), t, weight=Const(g.positive(4))),
         S("pos-weight", g.nonzero(3, 4), t, pos_weight=Const(g.positive(4)), reduction="none"),
-        S("both", g.nonzero(3, 4), t, weight=Const(g.positive(3, 1)),
-          pos_weight=Const(g.positive(4))),
+        S(
+            "both",
+            g.nonzero(3, 4),
+            t,
+            weight=Const(g.positive(3, 1)),
+            pos_weight=Const(g.positive(4)),
+        ),
         S("0d", g.nonzero(), np.array(0.3)),
         S("large-logits", np.array([1e3, -1e3, 50.0]), np.array([0.25, 0.5, 1.0])),
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import scipy.special as sp
+
 from op_row import DTYPES, FLOATS, Gen, Op, S, Sample
 
 Values = Callable[..., np.ndarray]
@@ -90,7 +91,6 @@ def spread_samples(g: Gen) -> list[Sample]:
         S("correction0", g.normal(2, 5), dim=1, correction=0),
         S("correction2", g.normal(2, 5), dim=-1, correction=2),
         S("shifted", g.normal(6) + 1e4, dim=0),
-        S("empty-rest", np.zeros((0, 3)), dim=1),
     ]
 
 
@@ -204,7 +204,14 @@ def rows() -> list[Op]:
     return [
         Op("sum", over(np.sum), reductions(), result="sum", large=large(dim=1), **both),
         Op("mean", over(np.mean), reductions(empty=False), dtypes=FLOATS, large=large(dim=0)),
-        Op("prod", over(np.prod), prod_samples, result="sum", tol=8.0, large=large("nonzero", dim=1)),
+        Op(
+            "prod",
+            over(np.prod),
+            prod_samples,
+            result="sum",
+            tol=8.0,
+            large=large("nonzero", dim=1),
+        ),
         Op("var", spread(1.0), spread_samples, dtypes=FLOATS, tol=16.0, large=large(dim=1)),
         Op("std", spread(0.5), spread_samples, dtypes=FLOATS, tol=16.0, large=large(dim=0)),
         Op("amax", over(np.max), reductions("distinct", empty=False), large=large("distinct")),
@@ -221,14 +228,42 @@ def rows() -> list[Op]:
             extremum_samples,
             large=large("distinct", dim=0),
         ),
-        Op("argmax", arg_ref(np.argmax), arg_samples, result="int64", grad=False, dtypes=NUMERIC,
-           large=large()),
-        Op("argmin", arg_ref(np.argmin), arg_samples, result="int64", grad=False, dtypes=NUMERIC,
-           large=large()),
-        Op("any", over(np.any), bool_samples, result="bool", grad=False, dtypes=NOT_UINT8,
-           large=large(dim=1)),
-        Op("all", over(np.all), bool_samples, result="bool", grad=False, dtypes=NOT_UINT8,
-           large=large(dim=1)),
+        Op(
+            "argmax",
+            arg_ref(np.argmax),
+            arg_samples,
+            result="int64",
+            grad=False,
+            dtypes=NUMERIC,
+            large=large(),
+        ),
+        Op(
+            "argmin",
+            arg_ref(np.argmin),
+            arg_samples,
+            result="int64",
+            grad=False,
+            dtypes=NUMERIC,
+            large=large(),
+        ),
+        Op(
+            "any",
+            over(np.any),
+            bool_samples,
+            result="bool",
+            grad=False,
+            dtypes=NOT_UINT8,
+            large=large(dim=1),
+        ),
+        Op(
+            "all",
+            over(np.all),
+            bool_samples,
+            result="bool",
+            grad=False,
+            dtypes=NOT_UINT8,
+            large=large(dim=1),
+        ),
         Op("norm", norm, norm_samples, dtypes=FLOATS, tol=8.0, large=large(dim=1)),
         Op(
             "logsumexp",

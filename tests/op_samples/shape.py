@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from op_row import Gen, Op, S, Sample
 
-import tapegrad as tg
+if TYPE_CHECKING:
+    import tapegrad as tg
 
 
 def transpose(x: np.ndarray, a: int, b: int) -> np.ndarray:
@@ -45,10 +47,7 @@ def narrow(x: np.ndarray, dim: int, start: int, length: int) -> np.ndarray:
 
 def split(x: np.ndarray, size: Any, dim: int = 0) -> tuple[np.ndarray, ...]:
     n = x.shape[dim]
-    if isinstance(size, int):
-        cuts = list(range(size, n, size))
-    else:
-        cuts = list(np.cumsum(size)[:-1])
+    cuts = list(range(size, n, size)) if isinstance(size, int) else list(np.cumsum(size)[:-1])
     return tuple(np.split(x, cuts, axis=dim))
 
 
@@ -142,10 +141,22 @@ def view_rows() -> list[Op]:
             lambda g: [S("2d", g.normal(2, 3)), S("1d", g.normal(3)), S("0d", g.normal())],
             **view,
         ),
-        Op("T", lambda x: x.T, lambda g: [S("2d", g.normal(2, 3))], fn=lambda x: x.T,
-           method=False, **view),
-        Op("mT", lambda x: np.swapaxes(x, -1, -2), lambda g: [S("3d", g.normal(2, 3, 2))],
-           fn=lambda x: x.mT, method=False, **view),
+        Op(
+            "T",
+            lambda x: x.T,
+            lambda g: [S("2d", g.normal(2, 3))],
+            fn=lambda x: x.T,
+            method=False,
+            **view,
+        ),
+        Op(
+            "mT",
+            lambda x: np.swapaxes(x, -1, -2),
+            lambda g: [S("3d", g.normal(2, 3, 2))],
+            fn=lambda x: x.mT,
+            method=False,
+            **view,
+        ),
         Op(
             "squeeze",
             squeeze,
@@ -302,7 +313,10 @@ def index_rows() -> list[Op]:
             ],
             inplace=True,
             large=lambda g: S(
-                "large", g.normal(500, 300), (g.ints(900, hi=500),), g.normal(900, 300),
+                "large",
+                g.normal(500, 300),
+                (g.ints(900, hi=500),),
+                g.normal(900, 300),
                 accumulate=True,
             ),
         ),
