@@ -53,16 +53,27 @@ struct TruncateRule : autograd::Rule {
   void pull(Pull&) const {}
 };
 
-/// The same values under a node of their own, so that what is written by copy_ has a history that
-/// is not the source's very edge (hooks and retained gradients belong to one tensor).
-struct CopyRule : autograd::Rule {
+/// Inputs: the tensor that is overwritten, which gets a zero gradient, and the values. The result
+/// has a node of its own: hooks and retained gradients of the tensor must not land on the values'
+/// node.
+struct OverwriteRule : autograd::Rule {
   static constexpr const char* name = "Copy";
   static constexpr bool linear = true;
   Tensor forward(Inputs in) const {
-    return core::make_alias(in[0], in[0].sizes(), in[0].strides(), in[0].storage_offset());
+    return core::make_alias(in[1], in[1].sizes(), in[1].strides(), in[1].storage_offset());
   }
-  void pull(Pull& p) const { p.set(0, p.grad()); }
+  void pull(Pull& p) const {
+    if (p.needs(0)) p.set(0, expand(zeros({}, p.grad().dtype()), p.input_sizes(0)));
+    if (p.needs(1)) p.set(1, p.grad());
+  }
 };
+
+Tensor& overwrite(const char* op, Tensor& self, const Tensor& values) {
+  const Tensor none = zeros({}, self.dtype());
+  // Through a view, the base's history takes care of what was there.
+  return autograd::assign_inplace(
+      op, self, autograd::enter(OverwriteRule{}, self->base ? none : self, values));
+}
 
 bool followed(const Tensor& tensor) {
   unsigned flags = autograd::entry_flags(tensor);
@@ -134,10 +145,7 @@ Tensor& copy_(Tensor& self, const Tensor& src) {
     self->bump_version();
     return self;
   }
-  if (src.dtype() != self.dtype()) {
-    return autograd::assign_inplace("copy_", self, to(src, self.dtype()));
-  }
-  return autograd::assign_inplace("copy_", self, autograd::enter(CopyRule{}, src));
+  return overwrite("copy_", self, to(src, self.dtype()));
 }
 
 Tensor& fill_(Tensor& self, Scalar value) {
@@ -148,7 +156,7 @@ Tensor& fill_(Tensor& self, Scalar value) {
     self->bump_version();
     return self;
   }
-  return autograd::assign_inplace("fill_", self, core::make_scalar(value, self.dtype()));
+  return overwrite("fill_", self, core::make_scalar(value, self.dtype()));
 }
 
 Tensor& zero_(Tensor& self) { return fill_(self, Scalar(0)); }
@@ -200,7 +208,7 @@ Example:
       return copy_(written, src);
     });
 TAPEGRAD_OP(
-    kFunction | kMethod, "fill_(Tensor(a!) input, Scalar value) -> Tensor(a!)",
+    kFunction | kMethod, "fill_(Tensor(a!) input, Tensor value) -> Tensor(a!)",
     R"(Sets every element to value; returns the tensor.
 
 Args:
@@ -214,12 +222,6 @@ Example:
     >>> import tapegrad as tg
     >>> tg.zeros(3).fill_(2)
     tensor([2., 2., 2.]))",
-    +[](const Tensor& self, Scalar value) {
-      Tensor written = self;
-      return fill_(written, value);
-    });
-TAPEGRAD_OP(
-    kFunction | kMethod, "fill_(Tensor(a!) input, Tensor value) -> Tensor(a!)", "",
     +[](const Tensor& self, const Tensor& value) {
       if (value.dim() != 0) {
         throw ShapeError(core::text("fill_: value must be a number or a 0-d tensor, got a ",
@@ -227,6 +229,12 @@ TAPEGRAD_OP(
       }
       Tensor written = self;
       return copy_(written, value);
+    });
+TAPEGRAD_OP(
+    kFunction | kMethod, "fill_(Tensor(a!) input, Scalar value) -> Tensor(a!)", "",
+    +[](const Tensor& self, Scalar value) {
+      Tensor written = self;
+      return fill_(written, value);
     });
 TAPEGRAD_OP(
     kFunction | kMethod, "zero_(Tensor(a!) input) -> Tensor(a!)",

@@ -635,9 +635,9 @@ Example:
     >>> tg.index_copy(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([1., 2.]))
     tensor([2., 0., 1.]))",
     &index_copy);
-TAPEGRAD_OP(
-    kAll | kInplace, "index_fill(Tensor input, int dim, Tensor index, Scalar value) -> Tensor",
-    R"(A copy of input in which the slices of dimension dim that index names are value.
+TAPEGRAD_OP(kAll | kInplace,
+            "index_fill(Tensor input, int dim, Tensor index, Tensor value) -> Tensor",
+            R"(A copy of input in which the slices of dimension dim that index names are value.
 
 Raises:
     IndexError: dim or a value of index out of range
@@ -646,12 +646,12 @@ Example:
     >>> import tapegrad as tg
     >>> tg.index_fill(tg.zeros(3), 0, tg.tensor([0, 2]), 1)
     tensor([1., 0., 1.]))",
+            &index_fill);
+TAPEGRAD_OP(
+    kAll | kInplace, "index_fill(Tensor input, int dim, Tensor index, Scalar value) -> Tensor", "",
     +[](const Tensor& x, int64_t dim, const Tensor& at, Scalar value) {
       return index_fill(x, dim, at, number_like("index_fill", x, value));
     });
-TAPEGRAD_OP(kAll | kInplace,
-            "index_fill(Tensor input, int dim, Tensor index, Tensor value) -> Tensor", "",
-            &index_fill);
 TAPEGRAD_OP(kAll,
             "index_put(Tensor input, Tensor[] indices, Tensor values, bool accumulate=False) -> "
             "Tensor",

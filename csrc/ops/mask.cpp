@@ -141,9 +141,8 @@ Tensor nonzero(const Tensor& input) {
   return result;
 }
 
-TAPEGRAD_OP(
-    kAll, "masked_fill(Tensor input, Tensor mask, Scalar value) -> Tensor",
-    R"(A copy of input with value where mask is true.
+TAPEGRAD_OP(kAll, "masked_fill(Tensor input, Tensor mask, Tensor value) -> Tensor",
+            R"(A copy of input with value where mask is true.
 
 Args:
     input: a tensor
@@ -158,23 +157,24 @@ Example:
     >>> import tapegrad as tg
     >>> tg.masked_fill(tg.tensor([1., 2.]), tg.tensor([True, False]), 0)
     tensor([0., 2.]))",
+            &masked_fill);
+TAPEGRAD_OP(
+    kAll, "masked_fill(Tensor input, Tensor mask, Scalar value) -> Tensor", "",
     +[](const Tensor& x, const Tensor& mask, Scalar value) {
       return masked_fill(x, mask, number_like("masked_fill", x, value));
     });
-TAPEGRAD_OP(kAll, "masked_fill(Tensor input, Tensor mask, Tensor value) -> Tensor", "",
-            &masked_fill);
 TAPEGRAD_OP(
-    kMethod, "masked_fill_(Tensor(a!) input, Tensor mask, Scalar value) -> Tensor(a!)",
+    kMethod, "masked_fill_(Tensor(a!) input, Tensor mask, Tensor value) -> Tensor(a!)",
     "In-place version of masked_fill().",
-    +[](const Tensor& self, const Tensor& mask, Scalar value) {
-      Tensor written = self;
-      return masked_fill_(written, mask, number_like("masked_fill_", self, value));
-    });
-TAPEGRAD_OP(
-    kMethod, "masked_fill_(Tensor(a!) input, Tensor mask, Tensor value) -> Tensor(a!)", "",
     +[](const Tensor& self, const Tensor& mask, const Tensor& value) {
       Tensor written = self;
       return masked_fill_(written, mask, value);
+    });
+TAPEGRAD_OP(
+    kMethod, "masked_fill_(Tensor(a!) input, Tensor mask, Scalar value) -> Tensor(a!)", "",
+    +[](const Tensor& self, const Tensor& mask, Scalar value) {
+      Tensor written = self;
+      return masked_fill_(written, mask, number_like("masked_fill_", self, value));
     });
 TAPEGRAD_OP(kAll, "masked_select(Tensor input, Tensor mask, *, Tensor? out=None) -> Tensor",
             R"(The elements of input where mask is true, in one dimension.

@@ -169,6 +169,19 @@ TEST(conversion_passes_gradients_in_the_inputs_dtype) {
   CHECK(!to(x, DType::Float64, true).is_same(x));
 }
 
+TEST(expanded_gradients_pass_through_every_kind_of_derivative) {
+  for (Tensor (*f)(const Tensor&) : {&exp, &sigmoid, &sqrt, &square}) {
+    const Tensor x = from_values<double>({0.5, 1.5, 2.5}, {3}).set_requires_grad(true);
+    const Tensor y = f(x);
+    const Tensor g = full({1}, 2.0, DType::Float64);
+    const Tensor spread = grad({&y, 1}, {&x, 1}, std::vector<Tensor>{expand(g, {3})})[0];
+    const Tensor again = f(x);
+    const Tensor dense =
+        grad({&again, 1}, {&x, 1}, std::vector<Tensor>{full({3}, 2.0, DType::Float64)})[0];
+    CHECK_EQ(values(spread), values(dense));
+  }
+}
+
 TEST(detach_shares_memory_and_version_and_nothing_else) {
   const Tensor x = iota({3}).set_requires_grad(true);
   Tensor y = detach(x * Scalar(2.0));
@@ -196,6 +209,8 @@ TEST(in_place_writes_are_recorded) {
   copy_(z, v);  // a leaf itself as the source
   fill_(z, 5);
   CHECK_EQ(values(z), list({5, 5}));
+  sum(z).backward();
+  CHECK_EQ(values(v.grad()), list({0, 18}));
   Tensor leaf = v;
   CHECK_THROWS(GradError, "leaf", fill_(leaf, 1));
   CHECK_EQ(values(v), list({0, 1}));
