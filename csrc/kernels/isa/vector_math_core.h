@@ -29,6 +29,7 @@ struct Ieee;
 template <>
 struct Ieee<float> {
   using Bits = std::uint32_t;
+  using Signed = std::int32_t;
   static constexpr int kMantissa = 23;
   static constexpr Bits kBias = 127;
   static constexpr Bits kSign = 0x80000000U;
@@ -39,6 +40,7 @@ struct Ieee<float> {
 template <>
 struct Ieee<double> {
   using Bits = std::uint64_t;
+  using Signed = std::int64_t;
   static constexpr int kMantissa = 52;
   static constexpr Bits kBias = 1023;
   static constexpr Bits kSign = 0x8000000000000000U;

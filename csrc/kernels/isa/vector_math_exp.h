@@ -21,7 +21,7 @@ struct ExpConstants<float> {
   static constexpr float kLn2High = 0x1.62e4p-1f;
   static constexpr float kLn2Low = 0x1.7f7d1cp-20f;
   static constexpr float kLowest = -104.5f;  // exp is 0 from here down
-  static constexpr float kHighest = 89.5f;   // exp is infinite from here up
+  static constexpr float kHighest = 89.5f;   // sinh is infinite from here up
   static constexpr float kOneLess = -18.0f;  // expm1 is -1 from here down
   static constexpr float kTanhOne = 9.2f;    // tanh is 1 from here up
 };
@@ -74,7 +74,7 @@ TAPEGRAD_INLINE ExpParts<T> exp_scales(T r, T t) {
   return {r, from_bits(half << Ieee<T>::kMantissa), from_bits((i - half) << Ieee<T>::kMantissa)};
 }
 
-// x must lie in [kLowest, kHighest] or be NaN.
+// |x| must not exceed -kLowest, or x be NaN.
 template <Real T>
 TAPEGRAD_INLINE ExpParts<T> exp_reduce(T x) {
   using C = ExpConstants<T>;

@@ -59,18 +59,22 @@ TAPEGRAD_INLINE T log_exponent(typename Ieee<T>::Bits field) {
   return from_bits(field | LogConstants<T>::kMagicBits) - LogConstants<T>::kBiasMagic;
 }
 
-// For positive finite x.
+// For positive finite x. Subnormal numbers are lifted first. The two conditions are one, put in two
+// ways: seen as one, the compiler would write all that follows twice.
 template <Real T>
 TAPEGRAD_INLINE LogParts<T> log_reduce(T x) {
   using I = Ieee<T>;
+  using C = LogConstants<T>;
   using B = typename I::Bits;
-  const bool tiny = x < I::kMinNormal;
-  const T normal = select(tiny, x * static_cast<T>(B{1} << I::kMantissa), x);
-  const B shifted = log_shifted(normal);
-  const T k = log_exponent<T>(shifted >> I::kMantissa);
+  using Signed = typename I::Signed;
   constexpr B kFraction = (B{1} << I::kMantissa) - 1;
-  const T m = from_bits((shifted & kFraction) + B{LogConstants<T>::kSqrtHalf});
-  return {k - select(tiny, T(I::kMantissa), T(0)), m - T(1)};
+  const T lift = select(x < I::kMinNormal, static_cast<T>(B{1} << I::kMantissa), T(1));
+  const bool subnormal = static_cast<Signed>(bits(x)) < static_cast<Signed>(bits(I::kMinNormal));
+  const T bias = select(subnormal, C::kBiasMagic + T(I::kMantissa), C::kBiasMagic);
+  const B shifted = log_shifted(x * lift);
+  const T k = from_bits((shifted >> I::kMantissa) | C::kMagicBits) - bias;
+  const T m = from_bits((shifted & kFraction) + B{C::kSqrtHalf});
+  return {k, m - T(1)};
 }
 
 // (log(1 + f) - f) / f^2
@@ -86,30 +90,29 @@ TAPEGRAD_INLINE double log_series(double z) {
                     0x1.2f0385020a145p-3);
 }
 
-// k ln2 + log(1 + f) + correction
-TAPEGRAD_INLINE float log_sum(float k, float f, float correction) {
-  using C = LogConstants<float>;
-  return fma(k, C::kLn2High, f + fma(f * f, log_tail(f), fma(k, C::kLn2Low, correction)));
+// k ln2 + log(1 + f). For float one constant is enough: ln2 lies within 2^-29 of a float.
+TAPEGRAD_INLINE float log_sum(float k, float f) {
+  return fma(k, 0x1.62e430p-1f, fma(f * f, log_tail(f), f));
 }
-TAPEGRAD_INLINE double log_sum(double k, double f, double correction) {
+TAPEGRAD_INLINE double log_sum(double k, double f) {
   using C = LogConstants<double>;
   const double s = f / (2.0 + f);
   const double half_square = 0.5 * f * f;
-  const double low = fma(s, half_square + log_series(s * s), fma(k, C::kLn2Low, correction));
+  const double low = fma(s, half_square + log_series(s * s), k * C::kLn2Low);
   return fma(k, C::kLn2High, f - (half_square - low));
 }
 
 // The value at zero, below zero, at infinity and NaN, else y.
 template <Real T>
 TAPEGRAD_INLINE T log_edges(T x, T y) {
-  const T edge = select(x == T(0), -kInfinity<T>, select(x < T(0), kNaN<T>, x));
-  return select(x > T(0) && x < kInfinity<T>, y, edge);
+  const T above = select(x < kInfinity<T>, y, x);
+  return select(x > T(0), above, select(x == T(0), -kInfinity<T>, kNaN<T>));
 }
 
 template <Real T>
 TAPEGRAD_INLINE T log(T x) {
   const auto [k, f] = log_reduce(x);
-  return log_edges(x, log_sum(k, f, T(0)));
+  return log_edges(x, log_sum(k, f));
 }
 
 // Log of another base for double: log(1 + f) as high + low, where high has few digits and each
@@ -169,7 +172,7 @@ TAPEGRAD_INLINE T log1p_inner(T x) {
   // x's digits.
   const T scale = T(0.25) * from_bits((2 * I::kBias + 2 - field) << I::kMantissa);
   const T f = fma(x, scale, scale - T(1));
-  return log_sum(log_exponent<T>(field), f, T(0));
+  return log_sum(log_exponent<T>(field), f);
 }
 
 template <Real T>
