@@ -820,7 +820,6 @@ INDICES = [
     (slice(None), np.array([0, 2])),
     (np.array([0, 1]), np.array([2, 0])),
     (np.array([0, 1]), slice(None), np.array([3, 0])),
-    (0, slice(None), np.array([1, 2])),
     (slice(None), np.array([0, 2]), np.array([1, 3])),
     (np.array([0, 1]), None, np.array([2, 0])),
     (np.array([[0], [1]]), np.array([2, 0])),
@@ -870,6 +869,12 @@ def test_writing_agrees_with_numpy(index):
     array[index] = values
     x[_as_tensors(index)] = tg.from_numpy(values)
     assert x.numpy().tolist() == array.tolist()
+
+
+def test_an_integer_beside_an_array_is_no_array():
+    # As in PyTorch: the integer takes its dimension away first. NumPy would give (2, 3).
+    x = tg.arange(24).reshape(2, 3, 4)
+    assert x[0, :, [1, 2]].tolist() == [[1, 2], [5, 6], [9, 10]]
 
 
 def test_basic_indices_are_views():
