@@ -17,7 +17,6 @@ import pytest
 import tapegrad as tg
 from tapegrad import _C
 
-
 # --- identity, ownership, garbage -----------------------------------------------------------------
 
 
@@ -240,8 +239,8 @@ def test_sequence_protocol():
     x = tg.arange(6).reshape(3, 2)
     assert len(x) == 3
     assert [row.tolist() for row in x] == [[0, 1], [2, 3], [4, 5]]
-    a, b, c = x
-    assert c.tolist() == [4, 5]
+    *_, last = x
+    assert last.tolist() == [4, 5]
     assert 4 in x
     assert 9 not in x
     with pytest.raises(TypeError, match="0-d"):
@@ -314,8 +313,14 @@ def test_creation_keywords():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: tg.exp(1.0), r"exp\(\): argument 'input' \(position 1\) must be Tensor, not float"),
-        (lambda: tg.exp(), r"exp\(\): missing required argument 'input' \(position 1\); expected exp\("),
+        (
+            lambda: tg.exp(1.0),
+            r"exp\(\): argument 'input' \(position 1\) must be Tensor, not float",
+        ),
+        (
+            lambda: tg.exp(),
+            r"exp\(\): missing required argument 'input' \(position 1\); expected exp\(",
+        ),
         (lambda: tg.exp(tg.ones(1), 1), r"exp\(\): takes 1 positional argument but 2 were given"),
         (lambda: tg.exp(tg.ones(1), foo=1), "unexpected keyword argument 'foo'"),
         (lambda: tg.exp(tg.ones(1), input=1), "multiple values for argument 'input'"),
@@ -409,7 +414,7 @@ def test_errors_of_operations():
         tg.ones(2, 3) + tg.ones(4)
     with pytest.raises(tg.RangeError, match="Dimension out of range"):
         tg.ones(2).sum(3)
-    with pytest.raises(MemoryError if False else Exception, match="memory|elements"):
+    with pytest.raises((MemoryError, RuntimeError), match=r"memory|elements"):
         tg.empty(2**60)
 
 
@@ -451,7 +456,11 @@ def test_default_dtype():
 
 
 def test_finfo_and_iinfo():
-    for dtype, array in ((tg.float32, np.float32), (tg.float64, np.float64), (tg.float16, np.float16)):
+    for dtype, array in (
+        (tg.float32, np.float32),
+        (tg.float64, np.float64),
+        (tg.float16, np.float16),
+    ):
         ours, theirs = tg.finfo(dtype), np.finfo(array)
         assert (ours.eps, ours.max, ours.min) == (theirs.eps, theirs.max, theirs.min)
         assert (ours.tiny, ours.bits) == (theirs.tiny, theirs.bits)
@@ -469,7 +478,7 @@ def test_size():
     assert size == (2, 3)
     assert size.numel() == 6
     assert isinstance(size[:1], tg.Size)
-    assert isinstance(size + (4,), tg.Size)
+    assert isinstance(operator.add(size, (4,)), tg.Size)
     assert size[0] == 2
     assert isinstance(size, tuple)
     assert pickle.loads(pickle.dumps(size)) == size
@@ -820,7 +829,6 @@ INDICES = [
     (slice(None), np.array([0, 2])),
     (np.array([0, 1]), np.array([2, 0])),
     (np.array([0, 1]), slice(None), np.array([3, 0])),
-    (0, slice(None), np.array([1, 2])),
     (slice(None), np.array([0, 2]), np.array([1, 3])),
     (np.array([0, 1]), None, np.array([2, 0])),
     (np.array([[0], [1]]), np.array([2, 0])),
@@ -870,6 +878,12 @@ def test_writing_agrees_with_numpy(index):
     array[index] = values
     x[_as_tensors(index)] = tg.from_numpy(values)
     assert x.numpy().tolist() == array.tolist()
+
+
+def test_an_integer_beside_an_array_is_no_array():
+    # As in PyTorch: the integer takes its dimension away first. NumPy would give (2, 3).
+    x = tg.arange(24).reshape(2, 3, 4)
+    assert x[0, :, [1, 2]].tolist() == [[1, 2], [5, 6], [9, 10]]
 
 
 def test_basic_indices_are_views():
@@ -1037,7 +1051,7 @@ def test_data():
     y = tg.ones(2, requires_grad=True)
     loss = (y * y).sum()
     y.data = tg.zeros(2)
-    with pytest.raises(RuntimeError, match="modified|changed"):
+    with pytest.raises(RuntimeError, match=r"modified|changed"):
         loss.backward()
 
 
@@ -1129,7 +1143,9 @@ def test_interpreter_exits_cleanly_with_tensors_alive():
         "threading.Thread(target=work, daemon=True).start()\n"
     )
     for _ in range(5):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+        )
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
 
@@ -1202,6 +1218,6 @@ def test_text_options_and_formats():
 
 
 def test_capsule_and_import_cost():
-    assert 'tapegrad._C._capsule' in repr(_C._capsule)
+    assert "tapegrad._C._capsule" in repr(_C._capsule)
     code = "import sys, tapegrad; assert 'numpy' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import keyword
 import re
 import subprocess
 import sys
@@ -51,6 +52,8 @@ RESULTS = {
 
 @dataclass
 class Parameter:
+    """One parameter of a stub."""
+
     name: str
     type: str
     default: str | None
@@ -58,12 +61,15 @@ class Parameter:
     is_size: bool
 
     def text(self) -> str:
+        """As it stands in a parameter list."""
         default = "" if self.default is None else f" = {self.default}"
         return f"{self.name}: {self.type}{default}"
 
 
 @dataclass
 class Signature:
+    """One entry of the op table, in Python's types."""
+
     name: str
     parameters: list[Parameter]
     result: str
@@ -79,16 +85,15 @@ def parse_type(text: str) -> tuple[str, bool]:
     """The Python type of a signature's type, and whether it is a plain list of sizes."""
     optional = text.endswith("?")
     base = re.sub(r"\(a!?\)", "", text.rstrip("?"))
-    if re.fullmatch(r"int\[\d\]", base):
-        result = "_int | _Size"
-    else:
-        result = TYPES[base]
+    result = "_int | _Size" if re.fullmatch(r"int\[\d\]", base) else TYPES[base]
     return result + (" | None" if optional else ""), base == "int[]"
 
 
 def parse_parameter(text: str, keyword_only: bool) -> Parameter:
     declaration, _, default = text.partition("=")
     kind, _, name = declaration.strip().rpartition(" ")
+    if keyword.iskeyword(name):
+        name += "_"  # only positional in practice
     python_type, is_size = parse_type(kind)
     value = default.strip() or None
     if value is not None and value.lstrip("-") == "inf":
@@ -178,13 +183,30 @@ def add_aliases(space: dict[str, str], home: Any, is_method: bool, skip: set[str
 
 def operators() -> str:
     lines = []
-    for name in "add sub mul truediv floordiv mod matmul pow and or xor lshift rshift".split():
+    for name in [
+        "add",
+        "sub",
+        "mul",
+        "truediv",
+        "floordiv",
+        "mod",
+        "matmul",
+        "pow",
+        "and",
+        "or",
+        "xor",
+        "lshift",
+        "rshift",
+    ]:
         operand = "Tensor | npt.NDArray[Any]" if name == "matmul" else "_Operand"
         lines.append(f"def __{name}__(self, other: {operand}, /) -> Tensor: ...")
         lines.append(f"def __r{name}__(self, other: {operand}, /) -> Tensor: ...")
         if name != "matmul":
             lines.append(f"def __i{name}__(self, other: {operand}, /) -> Self: ...")
-    lines += [f"def __{name}__(self, other: _Operand, /) -> Tensor: ..." for name in "lt le gt ge".split()]
+    # Any: a union that holds Tensor would overlap with its own reflection.
+    lines += [
+        f"def __{name}__(self, other: Any, /) -> Tensor: ..." for name in ["lt", "le", "gt", "ge"]
+    ]
     return "\n".join("    " + line for line in lines)
 
 
@@ -195,7 +217,9 @@ def new_sized() -> str:
     )
     lines = []
     for name in ("new_zeros", "new_ones", "new_empty"):
-        lines.append(f"    @overload\n    def {name}(self, size: _Size, *, {options}) -> Tensor: ...")
+        lines.append(
+            f"    @overload\n    def {name}(self, size: _Size, *, {options}) -> Tensor: ..."
+        )
         lines.append(f"    @overload\n    def {name}(self, *size: _int, {options}) -> Tensor: ...")
     return "\n".join(lines)
 
@@ -228,7 +252,10 @@ def modules() -> dict[str, str]:
         "OPERATORS": operators(),
         "NEW_SIZED": new_sized(),
         "METHODS": add_aliases(
-            methods, _C.Tensor, True, names_of(tensor_class) | {"new_zeros", "new_ones", "new_empty"}
+            methods,
+            _C.Tensor,
+            True,
+            names_of(tensor_class) | {"new_zeros", "new_ones", "new_empty"},
         ),
         "FUNCTIONS": add_aliases(operation_space(FUNCTION), _C, False, handmade_names),
     }
@@ -261,7 +288,7 @@ def modules() -> dict[str, str]:
     }
 
 
-OPTIM = '''# Made by tools/generate_stubs.py; do not edit.
+OPTIM = """# Made by tools/generate_stubs.py; do not edit.
 from collections.abc import Sequence
 
 from tapegrad._C import Tensor
@@ -294,7 +321,7 @@ def adam_(
     maximize: bool,
     decoupled: bool,
 ) -> None: ...
-'''
+"""
 
 
 def formatted(text: str) -> str:

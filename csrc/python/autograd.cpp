@@ -1,6 +1,7 @@
 #include "python/autograd.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include <vector>
 
@@ -207,6 +208,7 @@ void look_for_signals() {
   const int64_t milliseconds = now.tv_sec * 1000 + now.tv_nsec / 1000000;
   if (milliseconds - last_look < 20) return;
   last_look = milliseconds;
+  if (gettid() != getpid()) return;  // Python handles signals on the main thread alone
   const AcquireGil gil;
   drop_pending();
   checked(PyErr_CheckSignals());

@@ -13,6 +13,9 @@
 
 namespace tapegrad::python {
 
+thread_local bool thread_is_leaving = false;
+thread_local PyThreadState* released_state = nullptr;
+
 // --- references that die without the GIL -----------------------------------------------------------------------------
 
 namespace {

@@ -12,6 +12,12 @@
 
 namespace tapegrad::python {
 
+/// Note [Threads that end in the middle]
+/// While the interpreter shuts down, a thread that asks for the GIL never gets it: Python ends the thread by unwinding its
+/// stack. Destructors on the way must neither ask again (an exception out of a destructor is the end of the process) nor
+/// touch Python objects. So whoever asks for the GIL says so before, and the destructors look.
+extern thread_local bool thread_is_leaving [[gnu::tls_model("initial-exec")]];
+
 /// An owning reference to a Python object. Used with the GIL held.
 class Ref {
  public:
@@ -31,7 +37,9 @@ class Ref {
     std::swap(object_, other.object_);
     return *this;
   }
-  ~Ref() { Py_XDECREF(object_); }
+  ~Ref() {
+    if (object_ && !thread_is_leaving) Py_DECREF(object_);
+  }
   PyObject* get() const { return object_; }
   PyObject* release() { return std::exchange(object_, nullptr); }
   explicit operator bool() const { return object_ != nullptr; }
@@ -90,30 +98,56 @@ inline int checked(int status) {
 void set_error_from_exception() noexcept;
 void add_exceptions(PyObject* module);
 
+/// The Python state of a thread that has let go of the GIL here, for AcquireGil to come back with: PyGILState_Ensure() is
+/// slower, and not safe while the interpreter shuts down.
+extern thread_local PyThreadState* released_state [[gnu::tls_model("initial-exec")]];
+
+inline void take_gil(PyThreadState* state) {
+  thread_is_leaving = true;
+  PyEval_RestoreThread(state);
+  thread_is_leaving = false;
+}
+
 class ReleaseGil {
  public:
-  explicit ReleaseGil(bool active = true) : state_(active ? PyEval_SaveThread() : nullptr) {}
+  explicit ReleaseGil(bool active = true) : active_(active) {
+    if (active) released_state = PyEval_SaveThread();
+  }
   ~ReleaseGil() noexcept(false) {
-    if (!state_) return;
-    PyEval_RestoreThread(state_);
+    if (!active_ || thread_is_leaving) return;
+    take_gil(std::exchange(released_state, nullptr));
     drop_pending();
   }
   ReleaseGil(const ReleaseGil&) = delete;
   ReleaseGil& operator=(const ReleaseGil&) = delete;
 
  private:
-  PyThreadState* state_;
+  bool active_;
 };
 
 class AcquireGil {
  public:
-  AcquireGil() : state_(PyGILState_Ensure()) {}
-  ~AcquireGil() { PyGILState_Release(state_); }
+  AcquireGil() : ours_(released_state != nullptr) {
+    if (ours_) {
+      take_gil(std::exchange(released_state, nullptr));
+    } else {
+      state_ = PyGILState_Ensure();
+    }
+  }
+  ~AcquireGil() {
+    if (thread_is_leaving) return;
+    if (ours_) {
+      released_state = PyEval_SaveThread();
+    } else {
+      PyGILState_Release(state_);
+    }
+  }
   AcquireGil(const AcquireGil&) = delete;
   AcquireGil& operator=(const AcquireGil&) = delete;
 
  private:
-  PyGILState_STATE state_;
+  bool ours_;
+  PyGILState_STATE state_ = PyGILState_UNLOCKED;
 };
 
 /// Below this many elements an operation is over before another thread could use the GIL.

@@ -8,6 +8,7 @@
 
 #include "autograd/inplace.h"
 #include "core/text.h"
+#include "tapegrad/autograd.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
 
@@ -142,6 +143,11 @@ PyObject* run(Overloads& overloads, size_t which, Call& call) {
   const Signature& signature = overloads.signatures[which];
   if (signature.device >= 0) [[unlikely]] expect_cpu(call.slot(signature.device), overloads.name.c_str());
   call.convert(signature);
+  if (overloads.is_inplace && is_grad_enabled() && unwrap(call.slot(0)).requires_grad()) {
+    // What the rule saves of its input must survive the write.
+    autograd::check_writable(overloads.name.c_str(), unwrap(call.slot(0)));
+    call.replace_first(clone(unwrap(call.slot(0))));
+  }
   ops::Result result;
   const ops::OpEntry& entry = *signature.entry;
   if (call.is_large()) {

@@ -362,6 +362,13 @@ Call::~Call() {
   }
 }
 
+void Call::replace_first(Tensor tensor) {
+  Tensor& first = list()[0].tensor;
+  if (borrowed_ & 1u) first.leak();
+  borrowed_ &= ~1u;
+  first = std::move(tensor);
+}
+
 void Call::convert_default(const Parameter& p, ops::Argument& argument) {
   using Kind = ops::Argument::Kind;
   if (p.optional && p.default_text == "None") return;  // Kind::None, undefined tensor, null generator

@@ -62,6 +62,8 @@ class Call {
   /// Converts; call after matches().
   void convert(const Signature& signature);
   const ops::Argument* arguments() const { return list(); }
+  /// Lets the function see another tensor as its first argument.
+  void replace_first(Tensor tensor);
   PyObject* slot(int i) const { return i < 0 ? nullptr : slots_[i]; }
   bool is_large() const { return large_; }
 
