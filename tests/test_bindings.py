@@ -1,4 +1,4 @@
-"""The extension module: the type Tensor, argument parsing, errors, interchange, indexing, printing."""
+"""The extension module: Tensor, argument parsing, errors, interchange, indexing, printing."""
 
 from __future__ import annotations
 

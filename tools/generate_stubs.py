@@ -285,6 +285,7 @@ def modules() -> dict[str, str]:
         "_nn.pyi": prelude + add_aliases(nn_space, _C._nn, False, set()) + "\n",
         "return_types.pyi": tuples,
         "_optim.pyi": OPTIM,
+        "_io.pyi": IO,
     }
 
 
@@ -324,10 +325,31 @@ def adam_(
 """
 
 
+IO = """# Made by tools/generate_stubs.py; do not edit.
+import os
+
+from tapegrad._C import Tensor
+
+def save_safetensors(
+    tensors: dict[str, Tensor],
+    path: str | bytes | os.PathLike[str],
+    metadata: dict[str, str] | None = None,
+) -> None: ...
+def load_safetensors(
+    path: str | bytes | os.PathLike[str],
+) -> tuple[dict[str, Tensor], dict[str, str]]: ...
+"""
+
+
 def formatted(text: str) -> str:
-    """The text as ruff formats it, so that generated files pass the same checks as others."""
-    command = ["ruff", "format", "--line-length", "100", "--stdin-filename", "stub.pyi", "-"]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    """The text as ruff sorts and formats it, so that generated files pass the same checks."""
+    name = ["--stdin-filename", str(TARGET / "stub.pyi"), "-"]
+    for command in (["check", "--quiet", "--fix", "--select", "I"], ["format"]):
+        done = subprocess.run(
+            ["ruff", *command, *name], input=text, capture_output=True, text=True, check=True
+        )
+        text = done.stdout
+    return text
 
 
 def missing_names(stubs: dict[str, str]) -> list[str]:

@@ -1,10 +1,13 @@
 # Made by tools/generate_stubs.py from the op table; do not edit.
-from builtins import bool as _bool, float as _float, int as _int, str as _str
+from builtins import bool as _bool
+from builtins import float as _float
+from builtins import int as _int
+from builtins import str as _str
 from collections.abc import Sequence
 from typing import overload
 
-from tapegrad._C import Tensor, return_types
 from tapegrad._C import (
+    Tensor,
     _Device,
     _DType,
     _DTypeType,
@@ -13,6 +16,7 @@ from tapegrad._C import (
     _MemoryFormat,
     _Number,
     _Size,
+    return_types,
 )
 
 def binary_cross_entropy(
