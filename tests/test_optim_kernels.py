@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support import run_in_threads, same_bits
 
 import tapegrad as tg
+from support import run_in_threads, same_bits
 from tapegrad.optim._kernels import adam_, sgd_
 
 SHAPES = [(3, 4), (), (0, 2), (257,), (2, 3, 5), (1,), (9,)]

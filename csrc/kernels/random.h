@@ -16,7 +16,8 @@ inline constexpr int64_t kPhiloxCounters = 64;
 inline constexpr int64_t kPhiloxWords = 4 * kPhiloxCounters;
 
 struct RandomParameters {
-  DType dtype;  // Float32 or Float64; ignored by random_bits
+  DType dtype;  // Float64, else float32 is read and written (uniform numbers of a half type have so
+                // few digits that it holds them); ignored by random_bits
   uint64_t seed;
   uint64_t offset;  // first counter
   int64_t n;

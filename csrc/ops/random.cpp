@@ -9,6 +9,7 @@
 #include "core/launch.h"
 #include "core/text.h"
 #include "kernels/copy.h"
+#include "ops/fill_check.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
@@ -43,7 +44,7 @@ Tensor fresh(Kernel kernel, IntSpan size, DType dtype, Generator* generator, dou
   Tensor result = core::make_tensor(size, native);
   if (result.numel() > 0) {
     const RandomParameters p =
-        draw(generator, native, result.numel(), native == DType::Float64, a, b);
+        draw(generator, dtype, result.numel(), native == DType::Float64, a, b);
     core::launch(kernel, {core::out(result)}, p);
   }
   return to(result, dtype);
@@ -112,6 +113,8 @@ Tensor randint(int64_t low, int64_t high, IntSpan size, Generator* generator,
     throw ValueError(
         core::text("randint: expected low < high, got low = ", low, " and high = ", high));
   }
+  check_fill("randint", low, dtype.value_or(DType::Int64));
+  check_fill("randint", high - 1, dtype.value_or(DType::Int64));
   Tensor result = core::make_tensor(size, DType::Int64);
   const Bits bits(result.numel(), generator);
   const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
@@ -120,6 +123,10 @@ Tensor randint(int64_t low, int64_t high, IntSpan size, Generator* generator,
     out[i] = static_cast<int64_t>(static_cast<uint64_t>(low) + bits.below(i, range));
   }
   return to(result, dtype.value_or(DType::Int64));
+}
+
+Tensor randint_like(const Tensor& input, int64_t low, int64_t high, std::optional<DType> dtype) {
+  return randint(low, high, input.sizes(), nullptr, dtype.value_or(input.dtype()));
 }
 
 Tensor randperm(int64_t n, Generator* generator, std::optional<DType> dtype) {
@@ -150,6 +157,17 @@ Tensor& normal_(Tensor& self, double mean, double std, Generator* generator) {
 
 namespace {
 
+/// mean + std * z, outside the tape.
+Tensor normal_around(const Tensor& mean, const Tensor& std, Generator* generator) {
+  const DType dtype = result_type(mean, std);
+  check_floating("normal", dtype);
+  if (any(lt(std, Scalar(0))).item().to_bool()) {
+    throw ValueError("normal: expected std >= 0, got a negative element");
+  }
+  const Dims shape = broadcast_shapes("normal", mean.sizes(), std.sizes());
+  return randn(shape, generator, dtype) * std.detach() + mean.detach();
+}
+
 void check_probability(const char* op, double p) {
   if (!(p >= 0 && p <= 1))
     throw ValueError(core::text(op, ": expected a probability in [0, 1], got ", p));
@@ -167,6 +185,16 @@ Tensor bernoulli(const Tensor& input, Generator* generator) {
   for (int64_t i = 0; i < values.numel(); ++i)
     check_probability("bernoulli", values.data_ptr<double>()[i]);
   return to(lt(rand(input.sizes(), generator, DType::Float64), values), input.dtype());
+}
+
+Tensor& exponential_(Tensor& self, double lambd, Generator* generator) {
+  if (!(lambd > 0)) throw ValueError(core::text("exponential_: expected lambd > 0, got ", lambd));
+  check_floating("exponential_", self.dtype());
+  autograd::check_writable("exponential_", self);
+  // -log(1 - u) of a u in [0, 1) is finite.
+  const Tensor u = rand(self.sizes(), generator, DType::Float64);
+  return autograd::assign_inplace("exponential_", self,
+                                  to(log1p(-u) * Scalar(-1 / lambd), self.dtype()));
 }
 
 // --- dropout
@@ -277,7 +305,7 @@ Args:
     dtype: int64 unless given
 
 Raises:
-    ValueError: low >= high
+    ValueError: low >= high, or values that the dtype cannot hold
 
 Example:
     >>> import tapegrad as tg
@@ -290,6 +318,28 @@ TAPEGRAD_OP(
     "randint(int high, int[] size, *, Generator? generator=None, " TAPEGRAD_FACTORY_OPTIONS, "",
     +[](int64_t high, IntSpan size, Generator* generator, std::optional<DType> dtype) {
       return randint(0, high, size, generator, dtype);
+    });
+TAPEGRAD_OP(kFunction, "randint_like(Tensor input, int low, int high, *, " TAPEGRAD_LIKE_OPTIONS,
+            R"(Random integers in [low, high), of input's shape and dtype.
+
+Args:
+    input: a tensor
+    low: lowest value; 0 when left out
+    high: one above the highest value
+    dtype: element type; None for input's
+
+Raises:
+    ValueError: low >= high, or values that the dtype cannot hold
+
+Example:
+    >>> import tapegrad as tg
+    >>> tg.randint_like(tg.zeros(2), 7, 8)
+    tensor([7., 7.]))",
+            &randint_like);
+TAPEGRAD_OP(
+    kFunction, "randint_like(Tensor input, int high, *, " TAPEGRAD_LIKE_OPTIONS, "",
+    +[](const Tensor& input, int64_t high, std::optional<DType> dtype) {
+      return randint_like(input, 0, high, dtype);
     });
 TAPEGRAD_OP(kFunction, "randperm(int n, *, Generator? generator=None, " TAPEGRAD_FACTORY_OPTIONS,
             R"(The integers 0 .. n - 1 in random order.
@@ -365,6 +415,42 @@ Example:
     +[](double mean, double std, IntSpan size, Generator* generator, std::optional<DType> dtype) {
       Tensor result = empty(size, dtype);
       return normal_(result, mean, std, generator);
+    });
+TAPEGRAD_OP(
+    kFunction, "normal(Tensor mean, Tensor std, *, Generator? generator=None) -> Tensor", "",
+    +[](const Tensor& mean, const Tensor& std, Generator* generator) {
+      return normal_around(mean, std, generator);
+    });
+TAPEGRAD_OP(
+    kFunction, "normal(Tensor mean, float std=1, *, Generator? generator=None) -> Tensor", "",
+    +[](const Tensor& mean, double std, Generator* generator) {
+      return normal_around(mean, core::make_scalar(std, mean.dtype()), generator);
+    });
+TAPEGRAD_OP(
+    kFunction, "normal(float mean, Tensor std, *, Generator? generator=None) -> Tensor", "",
+    +[](double mean, const Tensor& std, Generator* generator) {
+      return normal_around(core::make_scalar(mean, std.dtype()), std, generator);
+    });
+TAPEGRAD_OP(
+    kMethod,
+    "exponential_(Tensor(a!) input, float lambd=1, *, Generator? generator=None) -> Tensor(a!)",
+    R"(Fills the tensor with random numbers x >= 0 of density lambd * exp(-lambd * x).
+
+Args:
+    input: a floating-point tensor
+    lambd: the rate, above 0
+    generator: where the numbers come from; None for the default generator
+
+Raises:
+    ValueError: lambd not above 0
+
+Example:
+    >>> import tapegrad as tg
+    >>> bool((tg.empty(4).exponential_(2.) >= 0).all())
+    True)",
+    +[](const Tensor& self, double lambd, Generator* generator) {
+      Tensor written = self;
+      return exponential_(written, lambd, generator);
     });
 TAPEGRAD_OP(
     kNN, "dropout(Tensor input, float p=0.5, bool training=True, bool inplace=False) -> Tensor",

@@ -45,9 +45,12 @@ TAPEGRAD_API Tensor randint(int64_t low, int64_t high, IntSpan size, Generator* 
 TAPEGRAD_API Tensor randperm(int64_t n, Generator* generator = nullptr, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor rand_like(const Tensor& input, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor randn_like(const Tensor& input, std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor randint_like(const Tensor& input, int64_t low, int64_t high,
+                                 std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor bernoulli(const Tensor& input, Generator* generator = nullptr);
 TAPEGRAD_API Tensor& uniform_(Tensor& self, double from = 0, double to = 1, Generator* generator = nullptr);
 TAPEGRAD_API Tensor& normal_(Tensor& self, double mean = 0, double std = 1, Generator* generator = nullptr);
+TAPEGRAD_API Tensor& exponential_(Tensor& self, double lambd = 1, Generator* generator = nullptr);
 TAPEGRAD_API Tensor dropout(const Tensor& input, double p = 0.5, bool training = true);
 
 // --- copies and conversion (ops/copy.cpp) ----------------------------------------------------------------------------

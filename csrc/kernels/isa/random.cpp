@@ -66,6 +66,12 @@ template <class F>
   return static_cast<double>(static_cast<int64_t>(bits)) * 0x1p-53;
 }
 
+/// The leading bits of a word that a number of [0, 1) in this dtype can hold: more would round
+/// to 1.
+uint32_t kept_bits(DType dtype) {
+  return dtype == DType::Float16 ? 0xffe00000u : dtype == DType::BFloat16 ? 0xff000000u : ~0u;
+}
+
 /// A value of [from, to): rounding may reach the open end, which is then replaced by the start.
 template <class T>
 [[gnu::always_inline]] inline T between(T u, T from, T to) {
@@ -96,9 +102,10 @@ void random_uniform(void* const* data, const RandomParameters& p) {
   }
   auto* out = static_cast<float*>(data[0]);
   const auto a = static_cast<float>(p.a), b = static_cast<float>(p.b);
+  const uint32_t kept = kept_bits(p.dtype);
   for_chunks(p, kPhiloxWords, [=](const uint32_t* w, int64_t first, int64_t count) {
 #pragma omp simd
-    for (int64_t i = 0; i < count; ++i) out[first + i] = between(unit(w[i]), a, b);
+    for (int64_t i = 0; i < count; ++i) out[first + i] = between(unit(w[i] & kept), a, b);
   });
 }
 
