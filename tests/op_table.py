@@ -33,7 +33,10 @@ TESTED_ELSEWHERE: dict[str, str] = {
         ("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like"),
         "test_random.py",
     ),
-    **dict.fromkeys(("dropout", "normal_", "uniform_"), "test_random.py"),
+    **dict.fromkeys(
+        ("dropout", "normal", "normal_", "uniform_", "exponential_", "bernoulli", "bernoulli_"),
+        "test_random.py",
+    ),
     **dict.fromkeys(
         ("copy_", "fill_", "zero_", "detach_", "requires_grad_"), "test_views_inplace.py"
     ),

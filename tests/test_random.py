@@ -134,6 +134,56 @@ def test_in_place_draws() -> None:
     assert abs(x.std().item() - 0.5) < 0.02
 
 
+def test_randint_refuses_what_the_dtype_cannot_hold() -> None:
+    assert set(tg.randint(254, 256, (50,), dtype=tg.uint8).tolist()) == {254, 255}
+    for low, high, dtype in ((0, 257, tg.uint8), (-129, 0, tg.int8), (0, 2**32, tg.int32)):
+        with pytest.raises(ValueError, match="without overflow"):
+            tg.randint(low, high, (2,), dtype=dtype)
+
+
+def test_half_precision_uniform_numbers_stay_below_one() -> None:
+    for dtype, step in ((tg.float16, 2.0**-11), (tg.bfloat16, 2.0**-8)):
+        x = tg.rand(100_000, dtype=dtype).double()
+        assert x.max().item() == 1 - step
+        assert abs(x.mean().item() - 0.5) < 0.01
+
+
+def test_normal_takes_tensors() -> None:
+    mean = tg.tensor([0.0, 10.0, -5.0], dtype=tg.float64).requires_grad_()
+    std = tg.tensor([[1.0], [0.0]], dtype=tg.float64)
+    x = tg.normal(mean, std)
+    assert tuple(x.shape) == (2, 3)
+    assert not x.requires_grad
+    assert x[1].tolist() == [0, 10, -5]
+    assert tg.normal(mean, 0.0).tolist() == [0, 10, -5]
+    assert tg.normal(3.0, std[1:]).tolist() == [[3]]
+    many = tg.normal(tg.full((100_000,), 2.0), 3.0).double().numpy()
+    assert scipy.stats.kstest(many, "norm", args=(2, 3)).pvalue > 1e-4
+    with pytest.raises(ValueError, match="std >= 0"):
+        tg.normal(0.0, tg.tensor([1.0, -1.0]))
+
+
+def test_exponential_distribution() -> None:
+    x = tg.empty(100_000)
+    assert x.exponential_(2.0) is x
+    assert scipy.stats.kstest(x.double().numpy(), "expon", args=(0, 0.5)).pvalue > 1e-4
+    with pytest.raises(ValueError, match="lambd > 0"):
+        x.exponential_(0.0)
+    with pytest.raises(tg.DTypeError):
+        tg.empty(2, dtype=tg.int64).exponential_()
+
+
+def test_bernoulli() -> None:
+    p = tg.tensor([0.0, 0.25, 1.0]).expand(50_000, 3)
+    x = tg.bernoulli(p)
+    assert x.dtype == tg.float32
+    assert set(x.flatten().tolist()) == {0.0, 1.0}
+    np.testing.assert_allclose(x.mean(0).numpy(), [0, 0.25, 1], atol=0.01)
+    assert abs(tg.empty(50_000).bernoulli_(0.7).mean().item() - 0.7) < 0.01
+    with pytest.raises(ValueError, match="probability"):
+        tg.bernoulli(tg.tensor([1.5]))
+
+
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.5, 1.0])
 def test_dropout(p: float) -> None:
     x = tg.ones(100, 1000, requires_grad=True)
