@@ -13,4 +13,7 @@ Edge as_strided_edge(const Tensor& base, const Tensor& view);
 /// rebases the base's edge. The data are in place already.
 void rebase_on_write(const Tensor& base, const Tensor& view, const Tensor& value);
 
+/// `whole` (of the base's shape) with the window that `view` shows of `base` replaced by `part`.
+Tensor put_window(const Tensor& whole, const Tensor& part, const Tensor& base, const Tensor& view);
+
 }  // namespace tapegrad::autograd

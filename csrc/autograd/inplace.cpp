@@ -12,6 +12,7 @@ namespace tapegrad::autograd {
 namespace {
 
 bool overlaps_itself(const Tensor& tensor) {
+  if (tensor->numel() == 0) return false;
   for (size_t i = 0; i < tensor->sizes().size(); ++i) {
     if (tensor->strides()[i] == 0 && tensor->sizes()[i] > 1) return true;
   }
@@ -120,7 +121,7 @@ Tensor& assign_inplace(const char* op, Tensor& self, const Tensor& value) {
   kernels::copy_values(self, source);
   self->bump_version();
   if (record) record_write(self, source);
-  if (tangents) assign_tangents(op, self, source);
+  if (tangents) assign_tangents(self, source);
   return self;
 }
 

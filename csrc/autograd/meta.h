@@ -83,7 +83,7 @@ void copy_tangents(const Tensor& to, const Tensor& from);
 /// The same tensor on the tape, without the tangent of `level`.
 Tensor strip_tangent(const Tensor& tensor, int level);
 /// After an in-place write of `value`: `self` (and its base) take over its tangents.
-void assign_tangents(const char* op, Tensor& self, const Tensor& value);
+void assign_tangents(Tensor& self, const Tensor& value);
 /// Makes `tensor` output number `output` of `node`.
 void set_edge(const Tensor& tensor, NodeRef node, uint32_t output);
 /// The node that made `tensor`; empty for leaves.

@@ -194,20 +194,27 @@ std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& c
   return outputs;
 }
 
-void assign_tangents(const char* op, Tensor& self, const Tensor& value) {
+void assign_tangents(Tensor& self, const Tensor& value) {
   std::vector<int> levels;
   for (const Tensor* tensor : {static_cast<const Tensor*>(&self), &value}) {
     const Meta* m = meta_or_null(*tensor);
     if (!m || !m->extra) continue;
     for (const MetaExtra::Tangent& tangent : m->extra->tangents) levels.push_back(tangent.level);
   }
-  if (self->base && !levels.empty()) {
-    throw GradError(core::text(
-        op,
-        ": in-place writes through a view are not supported in forward mode; write into a "
-        "clone() or use an out-of-place operation such as where() or cat()"));
+  for (const int level : levels) {
+    const Tensor written = tangent_at(value, level);
+    if (!self->base) {
+      set_tangent(self, level, written);
+      continue;
+    }
+    // The base's tangent changes in the window that `self` shows; the caller's own tensor stays as it was.
+    const Tensor base = Tensor::share(self->base);
+    const Tensor before = tangent_at(base, level);
+    const Tensor all = before.defined() ? before : zeros(base.sizes(), base.dtype());
+    const Tensor part = written.defined() ? written : zeros(self.sizes(), self.dtype());
+    set_tangent(base, level, put_window(all, part, base, self));
+    set_tangent(self, level, part);
   }
-  for (const int level : levels) set_tangent(self, level, tangent_at(value, level));
 }
 
 }  // namespace autograd

@@ -252,6 +252,10 @@ void rebase_on_write(const Tensor& base, const Tensor& view, const Tensor& value
   finish(std::move(node), Inputs{inputs, 2}, {0, 0}, &output, 1);
 }
 
+Tensor put_window(const Tensor& whole, const Tensor& part, const Tensor& base, const Tensor& view) {
+  return enter(CopySlicesRule{{}, make_window(base, Layout(view))}, whole, part);
+}
+
 }  // namespace autograd
 
 Tensor as_strided(const Tensor& input, IntSpan size, IntSpan stride,

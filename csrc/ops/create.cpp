@@ -258,7 +258,7 @@ TAPEGRAD_OP(
 Example:
     >>> import tapegrad as tg
     >>> tg.empty(2, 3).shape
-    torch.Size([2, 3]))",
+    tapegrad.Size([2, 3]))",
     &empty);
 TAPEGRAD_OP(
     kFunction,
@@ -314,7 +314,7 @@ TAPEGRAD_OP(kFunction, "empty_like(Tensor input, " TAPEGRAD_NEW_LIKE_OPTIONS,
 Example:
     >>> import tapegrad as tg
     >>> tg.empty_like(tg.ones(2, 3)).shape
-    torch.Size([2, 3]))",
+    tapegrad.Size([2, 3]))",
             &empty_like);
 TAPEGRAD_OP(kFunction, "zeros_like(Tensor input, " TAPEGRAD_NEW_LIKE_OPTIONS,
             R"(A tensor of zeros, of the shape and (unless given) dtype of input.

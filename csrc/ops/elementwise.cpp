@@ -36,6 +36,8 @@ void check_bool_arithmetic(const char* op, DType common) {
 
 bool direct_write(const char* op, const Tensor& self, const Tensor* other, DType result) {
   if (!can_cast(result, self.dtype())) return false;
+  // Loops that compare write bytes.
+  if (result == DType::Bool && self.dtype() != DType::Bool) return false;
   if (other && !(other->sizes() == self.sizes())) {
     if ((*other)->numel() != 1 || (*other)->dim() > self->dim()) {
       if (!(IntSpan(broadcast_shapes(op, self.sizes(), other->sizes())) == self.sizes()))

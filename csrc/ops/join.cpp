@@ -288,7 +288,7 @@ TAPEGRAD_OP(kFunction, "dstack(Tensor[] tensors, *, Tensor? out=None) -> Tensor"
 Example:
     >>> import tapegrad as tg
     >>> tg.dstack([tg.tensor([1, 2]), tg.tensor([3, 4])]).shape
-    torch.Size([1, 2, 2]))",
+    tapegrad.Size([1, 2, 2]))",
             &dstack);
 TAPEGRAD_OP(kFunction, "column_stack(Tensor[] tensors, *, Tensor? out=None) -> Tensor",
             R"(Joins tensors along dimension 1, 0-d and 1-d tensors as columns.

@@ -501,7 +501,7 @@ TAPEGRAD_OP(
 Example:
     >>> import tapegrad as tg
     >>> tg.arange(2).reshape_as(tg.ones(2, 1)).shape
-    torch.Size([2, 1]))",
+    tapegrad.Size([2, 1]))",
     +[](const Tensor& x, const Tensor& other) { return reshape(x, other.sizes()); });
 TAPEGRAD_OP(kAll, "flatten(Tensor(a) input, int start_dim=0, int end_dim=-1) -> Tensor(a)",
             R"(The dimensions from start_dim to end_dim joined into one.
@@ -513,7 +513,7 @@ Raises:
 Example:
     >>> import tapegrad as tg
     >>> tg.ones(2, 3, 4).flatten(1).shape
-    torch.Size([2, 12]))",
+    tapegrad.Size([2, 12]))",
             &flatten);
 TAPEGRAD_OP(
     kAll, "ravel(Tensor(a) input) -> Tensor(a)",
@@ -522,7 +522,7 @@ TAPEGRAD_OP(
 Example:
     >>> import tapegrad as tg
     >>> tg.ones(2, 3).ravel().shape
-    torch.Size([6]))",
+    tapegrad.Size([6]))",
     +[](const Tensor& x) { return reshape_to("ravel", x, {-1}); });
 TAPEGRAD_OP(kAll, "unflatten(Tensor(a) input, int dim, int[] sizes) -> Tensor(a)",
             R"(Dimension dim cut into several.
@@ -538,7 +538,7 @@ Raises:
 Example:
     >>> import tapegrad as tg
     >>> tg.ones(2, 12).unflatten(1, (3, -1)).shape
-    torch.Size([2, 3, 4]))",
+    tapegrad.Size([2, 3, 4]))",
             &unflatten);
 
 #define TAPEGRAD_TRANSPOSE_ALIAS(name, a, b)                                                 \
@@ -546,7 +546,7 @@ Example:
               "input with the dimensions " #a " and " #b                                     \
               " exchanged; a view.\n\nRaises:\n    IndexError: a dimension out of range\n\n" \
               "Example:\n    >>> import tapegrad as tg\n    >>> tg." #name                   \
-              "(tg.ones(2, 3, 4), 0, -1).shape\n    torch.Size([4, 3, 2])",                  \
+              "(tg.ones(2, 3, 4), 0, -1).shape\n    tapegrad.Size([4, 3, 2])",                  \
               &transpose)
 TAPEGRAD_TRANSPOSE_ALIAS(transpose, dim0, dim1);
 TAPEGRAD_TRANSPOSE_ALIAS(swapdims, dim0, dim1);
@@ -561,7 +561,7 @@ Raises:
 Example:
     >>> import tapegrad as tg
     >>> tg.ones(2, 3).t().shape
-    torch.Size([3, 2]))",
+    tapegrad.Size([3, 2]))",
     &t);
 TAPEGRAD_OP(
     kAll, "permute(Tensor(a) input, int[] dims) -> Tensor(a)",
@@ -573,7 +573,7 @@ Raises:
 Example:
     >>> import tapegrad as tg
     >>> tg.ones(2, 3, 4).permute(2, 0, 1).shape
-    torch.Size([4, 2, 3]))",
+    tapegrad.Size([4, 2, 3]))",
     &permute);
 #define TAPEGRAD_MOVEDIM(name)                                                                   \
   TAPEGRAD_OP(                                                                                   \
@@ -581,7 +581,7 @@ Example:
       "The dimensions source moved to the places destination; the others keep their order. A "   \
       "view.\n\nRaises:\n    ShapeError: repeated dimensions, or lists of different lengths\n\n" \
       "Example:\n    >>> import tapegrad as tg\n    >>> tg." #name                               \
-      "(tg.ones(2, 3, 4), 0, -1).shape\n    torch.Size([3, 4, 2])",                              \
+      "(tg.ones(2, 3, 4), 0, -1).shape\n    tapegrad.Size([3, 4, 2])",                              \
       &movedim)
 TAPEGRAD_MOVEDIM(movedim);
 TAPEGRAD_MOVEDIM(moveaxis);
@@ -596,9 +596,9 @@ Args:
 Example:
     >>> import tapegrad as tg
     >>> tg.ones(1, 3, 1).squeeze().shape
-    torch.Size([3])
+    tapegrad.Size([3])
     >>> tg.ones(1, 3, 1).squeeze(0).shape
-    torch.Size([3, 1]))",
+    tapegrad.Size([3, 1]))",
             &squeeze);
 TAPEGRAD_OP(kAll, "unsqueeze(Tensor(a) input, int dim) -> Tensor(a)",
             R"(input with a new dimension of size 1 at place dim; a view.
@@ -609,7 +609,7 @@ Raises:
 Example:
     >>> import tapegrad as tg
     >>> tg.ones(3).unsqueeze(-1).shape
-    torch.Size([3, 1]))",
+    tapegrad.Size([3, 1]))",
             &unsqueeze);
 TAPEGRAD_OP(kMethod, "expand(Tensor(a) input, int[] size) -> Tensor(a)",
             R"(input broadcast to a larger shape, without copying.
