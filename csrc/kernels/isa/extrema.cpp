@@ -11,9 +11,26 @@ constexpr int64_t kGrain = 16384;
 constexpr int64_t at_least_one(int64_t x) { return x < 1 ? 1 : x; }
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+/// Whether `b`, which comes later, replaces `a`.
+template <class Op, class T>
+TAPEGRAD_INLINE bool replaces(T b, T a) {
+  constexpr bool largest = __is_same(Op, Max<T>);
+  return ((largest ? b > a : b < a) | is_nan(b)) & !is_nan(a);
+}
+
 /// The first place of the extremum: its value is found in lanes, then looked for.
 template <class Op, class T>
 int64_t find_in_line(const T* x, int64_t n) {
+  if (n < kLanes) {
+    T best = x[0];
+    int64_t at = 0;
+    for (int64_t i = 1; i < n; ++i) {
+      const bool better = replaces<Op>(x[i], best);
+      best = better ? x[i] : best;
+      at = better ? i : at;
+    }
+    return at;
+  }
   const T best = fold_line<Op>(x, n);
   int64_t i = 0;
   if (is_nan(best)) {
@@ -29,13 +46,6 @@ int64_t find_in_line(const T* x, int64_t n) {
   }
   while (i < n - 1 && !(x[i] == best)) ++i;
   return i;
-}
-
-/// Whether `b`, which comes later, replaces `a`.
-template <class Op, class T>
-TAPEGRAD_INLINE bool replaces(T b, T a) {
-  constexpr bool largest = __is_same(Op, Max<T>);
-  return ((largest ? b > a : b < a) | is_nan(b)) & !is_nan(a);
 }
 
 template <class Op, class T>

@@ -141,6 +141,17 @@ TAPEGRAD_INLINE typename Op::Acc fold_values(int64_t n, Value value) {
   }
   Lanes<Op> lanes;
   int64_t i = 0;
+  // Lanes over lanes: rounding errors grow with the length of a chain of additions.
+  constexpr int64_t kChain = 16;
+  for (; i + kChain * kLanes <= n; i += kChain * kLanes) {
+    Lanes<Op> inner;
+    for (int64_t k = i; k < i + kChain * kLanes; k += kLanes) {
+#pragma omp simd
+      for (int64_t j = 0; j < kLanes; ++j) inner.lane[j] = Op::combine(inner.lane[j], value(k + j));
+    }
+#pragma omp simd
+    for (int64_t j = 0; j < kLanes; ++j) lanes.lane[j] = Op::combine(lanes.lane[j], inner.lane[j]);
+  }
   for (; i + kLanes <= n; i += kLanes) {
 #pragma omp simd
     for (int64_t j = 0; j < kLanes; ++j) lanes.lane[j] = Op::combine(lanes.lane[j], value(i + j));

@@ -23,10 +23,9 @@ template <class Op, class In>
   for (; r + 4 <= rows; r += 4, x += 4 * stride) {
 #pragma omp simd
     for (int64_t j = 0; j < width; ++j) {
-      auto t = Op::combine(acc[j], Op::map(x[j]));
-      t = Op::combine(t, Op::map(x[j + stride]));
-      t = Op::combine(t, Op::map(x[j + 2 * stride]));
-      acc[j] = Op::combine(t, Op::map(x[j + 3 * stride]));
+      const auto first = Op::combine(Op::map(x[j]), Op::map(x[j + stride]));
+      const auto second = Op::combine(Op::map(x[j + 2 * stride]), Op::map(x[j + 3 * stride]));
+      acc[j] = Op::combine(acc[j], Op::combine(first, second));
     }
   }
   for (; r < rows; ++r, x += stride) {

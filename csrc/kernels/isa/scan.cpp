@@ -86,9 +86,60 @@ void multiply_by_tail(const Strip<T>& s) {
   }
 }
 
+/// Sums along lines of contiguous elements. Each addition waits for the one before, so eight lines
+/// go side by side; through a small buffer, as lines a power of two apart would evict one another
+/// from the cache.
+template <class T>
+struct LineSums {
+  using W = typename Wide<T>::Type;
+  static constexpr int64_t kTogether = 8;
+  static constexpr int64_t kPiece = 64;
+  const T* x;
+  T* y;
+  const BlockShape& b;
+  bool reverse;
+
+  void group(int64_t first) const {
+    const int64_t lines = smaller(kTogether, b.a - first);
+    T buffer[kTogether][kPiece + 8] = {};
+    W acc[kTogether] = {};
+    for (int64_t done = 0; done < b.r; done += kPiece) {
+      const int64_t n = smaller(kPiece, b.r - done);
+      const int64_t start = reverse ? b.r - done - n : done;
+      for (int64_t j = 0; j < lines; ++j) {
+        const T* from = x + (first + j) * b.a_stride + start;
+        for (int64_t k = 0; k < n; ++k) buffer[j][k] = from[k];
+      }
+      for (int64_t k = 0; k < n; ++k) {
+        const int64_t at = reverse ? n - 1 - k : k;
+#pragma GCC unroll 8
+        for (int64_t j = 0; j < kTogether; ++j) {
+          acc[j] = add_wrapping(acc[j], static_cast<W>(buffer[j][at]));
+          buffer[j][at] = static_cast<T>(acc[j]);
+        }
+      }
+      for (int64_t j = 0; j < lines; ++j) {
+        T* to = y + (first + j) * b.r + start;
+        for (int64_t k = 0; k < n; ++k) to[k] = buffer[j][k];
+      }
+    }
+  }
+  void run() const {
+    core::parallel_for(0, (b.a + kTogether - 1) / kTogether,
+                       at_least_one(kGrain / (b.r * kTogether)),
+                       [this](int64_t begin, int64_t end) {
+                         for (int64_t t = begin; t < end; ++t) group(t * kTogether);
+                       });
+  }
+};
+
 template <class T>
 void run(void* const* data, const ScanParameters& p) {
   const BlockShape& b = p.shape;
+  if (b.c == 1 && p.op == ScanOp::Sum) {
+    LineSums<T>{static_cast<const T*>(data[1]), static_cast<T*>(data[0]), b, p.reverse}.run();
+    return;
+  }
   const int64_t strips = (b.c + kWidth - 1) / kWidth;
   const int64_t grain = at_least_one(kGrain / at_least_one(b.r * smaller(b.c, kWidth)));
   core::parallel_for(0, b.a * strips, grain, [&](int64_t begin, int64_t end) {

@@ -101,8 +101,9 @@ TAPEGRAD_INLINE void load_tile(const T* x, int64_t stride, int64_t rows, int64_t
 template <class T>
 TAPEGRAD_INLINE void store_tile(const T* tile, int64_t rows, int64_t samples, T* y,
                                 int64_t stride) {
-  for (int64_t i = 0; i < samples; ++i) {
-    for (int64_t r = 0; r < rows; ++r) y[i * stride + r] = tile[r * kStrip + i];
+  for (int64_t r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < samples; ++i) y[i * stride + r] = tile[r * kStrip + i];
   }
 }
 
