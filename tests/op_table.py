@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from op_samples import elementwise, linalg, loss, reduce, shape
+from op_samples import elementwise, linalg, loss, reduce, shape, shape_more
 
 if TYPE_CHECKING:
     from op_row import Op
 
 OPS: dict[str, Op] = {}
 
-for _family in (elementwise, reduce, linalg, shape, loss):
+for _family in (elementwise, reduce, linalg, shape, shape_more, loss):
     for _op in _family.rows():
         assert _op.name not in OPS, f"two rows named {_op.name}"
         OPS[_op.name] = _op
@@ -22,11 +22,22 @@ for _family in (elementwise, reduce, linalg, shape, loss):
 # Registered operations whose tests are not table driven, and the file that tests them.
 TESTED_ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(
-        ("tensor", "as_tensor", "from_numpy", "zeros", "ones", "full", "empty", "arange"),
+        (
+            "full_like",
+            "empty_like",
+            "tensor",
+            "as_tensor",
+            "from_numpy",
+            "zeros",
+            "ones",
+            "full",
+            "empty",
+            "arange",
+        ),
         "test_creation.py",
     ),
     **dict.fromkeys(
-        ("linspace", "eye", "zeros_like", "ones_like", "full_like", "empty_like"),
+        ("linspace", "eye", "zeros_like", "ones_like", "empty_strided", "scalar_tensor"),
         "test_creation.py",
     ),
     **dict.fromkeys(

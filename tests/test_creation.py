@@ -143,6 +143,17 @@ def test_requires_grad_and_device_arguments() -> None:
     assert not tg.ones_like(t).requires_grad
 
 
+def test_scalar_tensor_and_empty_strided() -> None:
+    assert tg.scalar_tensor(2).dtype == tg.float32
+    assert tg.scalar_tensor(2.5, dtype=tg.float64).item() == 2.5
+    x = tg.empty_strided((2, 3), (1, 2), dtype=tg.float64)
+    assert tuple(x.stride()) == (1, 2)
+    x.copy_(tg.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]))
+    assert x.tolist() == [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    with pytest.raises(RuntimeError):
+        tg.empty_strided((2, 3), (1, 2, 3))
+
+
 def test_default_dtype_rules_creation() -> None:
     tg.set_default_dtype(tg.float64)
     assert tg.get_default_dtype() == tg.float64

@@ -139,7 +139,8 @@ def test_gradient_of_assignment(name: str) -> None:
     (y * tensor(w)).sum().backward()
     kept = 2 * w
     kept[index] = 0
-    assert_close(x.grad, kept)
+    if x.grad is not None or kept.any():  # nothing of x is left where all was assigned
+        assert_close(x.grad, kept)
     if v.numel():
         assert_close(v.grad, 3 * w[index])
 
@@ -163,8 +164,8 @@ def test_an_int_beside_an_array_selects_first() -> None:
 
 def test_basic_indexing_gives_views_and_advanced_gives_copies() -> None:
     x = tensor(A)
-    assert x[1, ::2].untyped_storage().data_ptr() == x.untyped_storage().data_ptr()
-    assert x[tg.tensor([1])].untyped_storage().data_ptr() != x.untyped_storage().data_ptr()
+    assert np.shares_memory(x[1, ::2].numpy(), x.numpy())
+    assert not np.shares_memory(x[tg.tensor([1])].numpy(), x.numpy())
 
 
 def test_in_place_arithmetic_on_an_indexed_part() -> None:

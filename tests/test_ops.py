@@ -93,6 +93,15 @@ def test_operations_outside_the_table_are_named_by_their_test_file() -> None:
         assert name.rstrip("_") in text, f"{file} does not mention {name}"
 
 
+@cases(lambda op: bool(op.aliases) and has_float(op) and op.fn is None, first=True)
+def test_other_names_are_the_same_operation(op: Op, sample: Sample) -> None:
+    args, kwargs, _ = for_library(sample)
+    expected = flatten(op.resolve()(*args, **kwargs))
+    for name in op.aliases:
+        got = flatten(find_function(tg, name)(*args, **kwargs))
+        assert all(same_bits(a, b) for a, b in zip(got, expected, strict=True)), name
+
+
 # --- values -----------------------------------------------------------------------------------
 
 
@@ -289,7 +298,16 @@ def test_gradgradcheck(op: Op, sample: Sample) -> None:
     assert gradgradcheck(f, tuple(inputs))
 
 
-@cases(smooth)
+@cases(lambda op: smooth(op) and not op.forward, first=True)
+def test_forward_mode_without_a_rule_is_an_error(op: Op, sample: Sample) -> None:
+    f, inputs = closure(op, sample)
+    with forward_ad.dual_level():
+        duals = [forward_ad.make_dual(x.detach(), tg.ones_like(x)) for x in inputs]
+        with pytest.raises(RuntimeError, match="forward mode"):
+            f(*duals)
+
+
+@cases(lambda op: smooth(op) and op.forward)
 def test_forward_mode_agrees_with_reverse_mode(op: Op, sample: Sample) -> None:
     """<u, J v> by a dual number equals <J^T u, v> by the tape."""
     f, inputs = closure(op, sample)
@@ -310,6 +328,44 @@ def test_forward_mode_agrees_with_reverse_mode(op: Op, sample: Sample) -> None:
                 assert tuple(tangent.shape) == tuple(plain.shape)
                 forward += float((tangent * w).sum())
     assert forward == pytest.approx(reverse, rel=1e-10, abs=1e-10)
+
+
+@cases(lambda op: smooth(op) and op.forward and len(for_library(op.first)[2]) > 1, first=True)
+def test_forward_mode_of_each_input_alone(op: Op, sample: Sample) -> None:
+    f, inputs = closure(op, sample)
+    outputs = f(*inputs)
+    u, v = weights_like(outputs, 1), weights_like(inputs, 2)
+    needed = [(o, w) for o, w in zip(outputs, u, strict=True) if o.requires_grad]
+    grads = tg.autograd.grad(
+        [o for o, _ in needed], inputs, [w for _, w in needed], allow_unused=True
+    )
+    for i, g in enumerate(grads):
+        with forward_ad.dual_level():
+            duals = [x.detach() for x in inputs]
+            duals[i] = forward_ad.make_dual(duals[i], v[i])
+            tangents = [forward_ad.unpack_dual(o).tangent for o in f(*duals)]
+        forward = sum(
+            float((t * w).sum()) for t, w in zip(tangents, u, strict=True) if t is not None
+        )
+        reverse = 0.0 if g is None else float((g * v[i]).sum())
+        assert forward == pytest.approx(reverse, rel=1e-10, abs=1e-10), f"input {i}"
+
+
+@cases(smooth)
+def test_upstream_of_stride_zero_equals_a_dense_one(op: Op, sample: Sample) -> None:
+    """The gradient that arrives from a sum has one element in memory, repeated."""
+    f, inputs = closure(op, sample)
+    results = []
+    for dense in (True, False):
+        outputs = [o for o in f(*inputs) if o.requires_grad]
+        upstream = [tg.tensor(1.5, dtype=tg.float64).expand(o.shape) for o in outputs]
+        if dense:
+            upstream = [w.clone().contiguous() for w in upstream]
+        results.append(tg.autograd.grad(outputs, inputs, upstream, allow_unused=True))
+    for a, b in zip(*results, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert_close(a, b, rtol=1e-14, atol=1e-14)
 
 
 @cases(smooth)
@@ -369,7 +425,7 @@ def test_no_graph_under_no_grad(op: Op, sample: Sample) -> None:
 
 
 def tamper(f: Any, order: int) -> Any:
-    """f with a derivative of the given order that is wrong by a little, and all lower ones right."""
+    """f with a slightly wrong derivative of the given order, and all lower ones right."""
 
     def wrong(*inputs: Any) -> tuple[Any, ...]:
         delta = sum((x - x.detach()).sum() for x in inputs)
@@ -421,6 +477,10 @@ def test_one_thread_and_two_give_the_same_bits(op: Op) -> None:
 # --- PyTorch, where it is installed ---------------------------------------------------------------
 
 
+def pairs(a: Any, b: Any) -> list[tuple[Any, Any]]:
+    return list(zip(a, b, strict=True))
+
+
 @cases(has_float)
 def test_agrees_with_pytorch(op: Op, sample: Sample) -> None:
     """Values and, to second order, gradients in double."""
@@ -432,14 +492,20 @@ def test_agrees_with_pytorch(op: Op, sample: Sample) -> None:
         result = flatten(fn(*args, **kwargs))
         collected = list(result)
         needing = [o for o in floats(result) if o.requires_grad]
+        if op.grad and not needing:
+            collected += [lib.zeros_like(x) for x in inputs] * (1 + op.second)
         if needing:
             loss = sum((o * o * 0.5 + o).sum() for o in needing)
             first = lib.autograd.grad(loss, inputs, create_graph=True, allow_unused=True)
-            collected += [g for g in first if g is not None]
+            collected += [lib.zeros_like(x) if g is None else g for x, g in pairs(inputs, first)]
             again = sum((g * g).sum() for g in first if g is not None)
             if op.second and again.requires_grad:
                 second = lib.autograd.grad(again, inputs, allow_unused=True)
-                collected += [g for g in second if g is not None]
+                collected += [
+                    lib.zeros_like(x) if g is None else g for x, g in pairs(inputs, second)
+                ]
+            elif op.second:
+                collected += [lib.zeros_like(x) for x in inputs]
         outcome.append([np.array(t.detach().numpy()) for t in collected])
     assert len(outcome[0]) == len(outcome[1])
     for a, b in zip(*outcome, strict=True):

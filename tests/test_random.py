@@ -184,6 +184,17 @@ def test_bernoulli() -> None:
         tg.bernoulli(tg.tensor([1.5]))
 
 
+def test_normal_and_bernoulli() -> None:
+    x = tg.normal(2.0, 3.0, (50_000,))
+    assert abs(x.mean().item() - 2.0) < 0.08
+    assert abs(x.std().item() - 3.0) < 0.06
+    y = tg.bernoulli(tg.full((40_000,), 0.3))
+    assert sorted(set(y.tolist())) == [0.0, 1.0]
+    assert abs(y.mean().item() - 0.3) < 0.02
+    assert y.bernoulli_(1.0).min().item() == 1.0
+    assert y.bernoulli_(0.0).max().item() == 0.0
+
+
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.5, 1.0])
 def test_dropout(p: float) -> None:
     x = tg.ones(100, 1000, requires_grad=True)

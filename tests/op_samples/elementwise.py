@@ -101,6 +101,10 @@ def softplus(x: np.ndarray, beta: float = 1.0, threshold: float = 20.0) -> np.nd
     return np.where(x * beta > threshold, x, np.logaddexp(0, x * beta) / beta)
 
 
+def elu(x: np.ndarray, alpha: float = 1.0) -> np.ndarray:
+    return np.where(x > 0, x, alpha * np.expm1(x))
+
+
 def round_ref(x: np.ndarray, *, decimals: int = 0) -> np.ndarray:
     return np.round(x, decimals)
 
@@ -158,6 +162,11 @@ def unary_rows() -> list[Op]:
         unary("cosh", np.cosh, **real),
         unary("tanh", np.tanh, **real),
         unary("erf", sp.erf, **real),
+        unary("erfc", sp.erfc, tol=32.0, **real),
+        unary("exp2", np.exp2, **real),
+        unary("asinh", np.arcsinh, aliases=("arcsinh",), **real),
+        unary("acosh", np.arccosh, ((1.2, 3.0),), aliases=("arccosh",), **real),
+        unary("atanh", np.arctanh, ((-0.8, 0.8),), aliases=("arctanh",), **real),
         unary("floor", np.floor, away, **steps),
         unary("ceil", np.ceil, away, **steps),
         unary("trunc", np.trunc, away, aliases=("fix",), **steps),
@@ -196,6 +205,18 @@ def activation_rows() -> list[Op]:
                 S("none", g.normal(4), approximate="none"),
             ],
             **{**functional, "special": False},
+        ),
+        unary(
+            "elu",
+            elu,
+            extra=lambda g: [S("alpha", g.nonzero(3, 4), alpha=0.3)],
+            **functional,
+        ),
+        unary(
+            "leaky_relu",
+            lambda x, negative_slope=0.01: np.where(x > 0, x, x * negative_slope),
+            extra=lambda g: [S("slope", g.nonzero(3, 4), negative_slope=0.3)],
+            **functional,
         ),
         unary("silu", lambda x: x * sp.expit(x), **{**functional, "special": False}),
         unary(
@@ -289,6 +310,27 @@ def binary_rows() -> list[Op]:
         binary("atan2", np.arctan2, result="float", aliases=("arctan2",), scalar=None),
         binary("maximum", np.maximum, apart_a, apart_b, scalar=None, inplace=False),
         binary("minimum", np.minimum, apart_a, apart_b, scalar=None, inplace=False),
+        binary("fmax", np.fmax, apart_a, apart_b, scalar=None, inplace=False),
+        binary("fmin", np.fmin, apart_a, apart_b, scalar=None, inplace=False),
+        binary(
+            "fmod",
+            np.fmod,
+            ((5.1, 5.4), (-5.4, -5.1)),
+            ((1.9, 2.0), (-3.2, -3.1)),
+            dtypes=numeric,
+            int_range=(1, 5),
+        ),
+        binary("hypot", np.hypot, dtypes=FLOATS, scalar=None),
+        binary(
+            "rsub",
+            lambda a, b, alpha=1: b - alpha * a,
+            extra=lambda g: [S("alpha", g.normal(3, 2), g.normal(2), alpha=2.5)],
+            dtypes=numeric,
+            int_range=(-4, 5),
+            inplace=False,
+            out=False,
+            method=False,
+        ),
         Op(
             "where",
             quiet(np.where),
@@ -365,10 +407,13 @@ def logic_rows() -> list[Op]:
         "special": False,
         "int_range": (-7, 7),
     }
+    shifts = {**bits, "dtypes": INTS, "int_range": (0, 3)}
     rows += [
         binary("bitwise_and", np.bitwise_and, scalar=None, **bits),
         binary("bitwise_or", np.bitwise_or, scalar=None, **bits),
         binary("bitwise_xor", np.bitwise_xor, scalar=None, **bits),
         unary("bitwise_not", np.bitwise_not, **bits),
+        binary("bitwise_left_shift", np.left_shift, scalar=None, **shifts),
+        binary("bitwise_right_shift", np.right_shift, scalar=None, **shifts),
     ]
     return rows

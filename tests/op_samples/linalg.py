@@ -52,6 +52,35 @@ def addmm(c: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> np.nd
     return product if beta == 0 else beta * c + product
 
 
+def fused(product: Any) -> Any:
+    """beta * c + alpha * product(a, b); c is not read where beta is 0."""
+
+    def call(c: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1) -> np.ndarray:
+        scaled = alpha * product(a, b)
+        return np.asarray(scaled if beta == 0 else beta * c + scaled)
+
+    return call
+
+
+def fused_rows() -> list[Op]:
+    flags: dict[str, Any] = {"tol": 16.0, "dtypes": FLOATS}
+    shapes: dict[str, Any] = {
+        "addmv": (np.matmul, ((2,), (2, 3), (3,))),
+        "addr": (np.outer, ((2, 3), (2,), (3,))),
+        "baddbmm": (np.matmul, ((2, 2, 2), (2, 2, 3), (2, 3, 2))),
+        "addbmm": (lambda a, b: (a @ b).sum(0), ((2, 2), (3, 2, 2), (3, 2, 2))),
+    }
+
+    def samples(c: Any, a: Any, b: Any) -> Any:
+        return lambda g: [
+            S("plain", g.normal(*c), g.normal(*a), g.normal(*b)),
+            S("scaled", g.normal(*c), g.normal(*a), g.normal(*b), beta=0.5, alpha=2.0),
+            S("no-beta", g.normal(*c), g.normal(*a), g.normal(*b), beta=0),
+        ]
+
+    return [Op(name, fused(f), samples(*s), **flags) for name, (f, s) in shapes.items()]
+
+
 def rows() -> list[Op]:
     tol: dict[str, Any] = {"tol": 16.0, "dtypes": NUMERIC}
     return [
@@ -93,6 +122,9 @@ def rows() -> list[Op]:
             large=lambda g: S("large", g.normal(300001), g.normal(300001)),
             **tol,
         ),
+        Op("vdot", np.dot, pair(((3,), (3,)), ((0,), (0,))), **tol),
+        Op("inner", np.inner, pair(((3,), (3,)), ((2, 3), (4, 3)), ((2, 2, 3), (3,))), **tol),
+        *fused_rows(),
         Op("outer", np.outer, pair(((3,), (2,)), ((0,), (2,))), aliases=("ger",)),
         Op(
             "addmm",

@@ -92,6 +92,78 @@ def bce_logits(
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
+def piecewise(small: Any, large: Any, limit: str, default: float) -> Any:
+    """A loss that is `small` of |x - t| up to a limit and `large` beyond it."""
+
+    def call(x: np.ndarray, t: np.ndarray, *, reduction: str = "mean", **kwargs: float) -> Any:
+        c = kwargs.get(limit, default)
+        d = np.abs(x - t)
+        return reduced(np.where(d < c, small(d, c), large(d, c)), reduction)
+
+    return call
+
+
+def bce(x: np.ndarray, t: np.ndarray, weight: Any = None, *, reduction: str = "mean") -> Any:
+    loss = -(t * np.log(x) + (1 - t) * np.log1p(-x))
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def pair_samples(**extra: Any) -> Any:
+    """Input and target, nowhere nearer than 0.1 to the points where a loss changes its formula."""
+
+    def samples(g: Gen) -> list[Sample]:
+        def near() -> tuple[np.ndarray, np.ndarray]:
+            t = g.normal(3, 4)
+            return t + g.within(3, 4, segments=((-2.5, -1.1), (-0.4, -0.1), (0.1, 0.4))), t
+
+        return [
+            S("mean", *near()),
+            S("sum", *near(), reduction="sum"),
+            S("none", *near(), reduction="none"),
+            *([S("limit", *near(), **extra)] if extra else []),
+        ]
+
+    return samples
+
+
+def later_rows(loss: dict[str, Any]) -> list[Op]:
+    half = lambda d, c: 0.5 * d * d  # noqa: E731 - the two formulas side by side
+    return [
+        Op(
+            "l1_loss",
+            lambda x, t, *, reduction="mean": reduced(np.abs(x - t), reduction),
+            pair_samples(),
+            **loss,
+        ),
+        Op(
+            "huber_loss",
+            piecewise(half, lambda d, c: c * (d - 0.5 * c), "delta", 1.0),
+            pair_samples(delta=0.7),
+            **loss,
+        ),
+        Op(
+            "smooth_l1_loss",
+            piecewise(lambda d, c: 0.5 * d * d / c, lambda d, c: d - 0.5 * c, "beta", 1.0),
+            pair_samples(beta=0.7),
+            **loss,
+        ),
+        Op(
+            "binary_cross_entropy",
+            bce,
+            lambda g: [
+                S(name, g.uniform(3, 4, lo=0.1, hi=0.9), g.uniform(3, 4, lo=0.1, hi=0.9), **kw)
+                for name, kw in {
+                    "mean": {},
+                    "sum": {"reduction": "sum"},
+                    "none": {"reduction": "none"},
+                    "weight": {"weight": Const(g.positive(4))},
+                }.items()
+            ],
+            **loss,
+        ),
+    ]
+
+
 def mse(x: np.ndarray, t: np.ndarray, *, reduction: str = "mean") -> Any:
     return reduced((x - t) ** 2, reduction)
 
@@ -168,6 +240,7 @@ def rows() -> list[Op]:
 
     loss: dict[str, Any] = {"dtypes": FLOATS, "method": False, "tol": 16.0}
     return [
+        *later_rows(loss),
         Op("softmax", softmax, softmax_samples, dtypes=FLOATS, tol=8.0, large=large),
         Op("log_softmax", log_softmax, softmax_samples, dtypes=FLOATS, tol=8.0, large=large),
         Op(

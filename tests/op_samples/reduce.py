@@ -199,9 +199,67 @@ def prod_samples(g: Gen) -> list[Sample]:
     ]
 
 
+def with_nans(g: Gen) -> list[Sample]:
+    x = g.normal(3, 4)
+    x[0, 1] = x[2, 2] = np.nan
+    return [S("all", x), S("dim", x, dim=1), S("keepdim", x, dim=0, keepdim=True)]
+
+
+def pair(power: float) -> Callable[..., Any]:
+    f = spread(power)
+
+    def call(x: np.ndarray, dim: Any = None, unbiased: bool = True, **kwargs: Any) -> Any:
+        mean = x.mean(axis=axis_of(dim), keepdims=kwargs.get("keepdim", False))
+        return f(x, dim, unbiased, **kwargs), mean
+
+    return call
+
+
+def later_rows() -> list[Op]:
+    spread_flags: dict[str, Any] = {"dtypes": FLOATS, "tol": 16.0, "method": False}
+    return [
+        Op("std_mean", pair(0.5), spread_samples, **spread_flags),
+        Op("var_mean", pair(1.0), spread_samples, **spread_flags),
+        Op(
+            "aminmax",
+            lambda x, *, dim=None, keepdim=False: (
+                x.min(axis=dim, keepdims=keepdim),
+                x.max(axis=dim, keepdims=keepdim),
+            ),
+            lambda g: [
+                S("all", g.distinct(3, 4)),
+                S("dim", g.distinct(3, 4), dim=1),
+                S("keepdim", g.distinct(2, 3, 2), dim=-2, keepdim=True),
+            ],
+        ),
+        Op(
+            "count_nonzero",
+            lambda x, dim=None: np.count_nonzero(x, axis=axis_of(dim)),
+            lambda g: [S("all", np.sign(g.normal(3, 4)) + 1), S("dim", np.eye(3), dim=1)],
+            result="int64",
+            grad=False,
+        ),
+        Op("nansum", over(np.nansum), with_nans, dtypes=FLOATS, second=False),
+        Op("nanmean", over(np.nanmean), with_nans, dtypes=FLOATS, second=False),
+        Op(
+            "cumprod",
+            lambda x, dim: np.cumprod(x, axis=dim),
+            lambda g: [
+                S("dim0", g.nonzero(3, 4), dim=0),
+                S("last", g.nonzero(2, 3), dim=-1),
+                S("zero", np.array([2.0, 0.0, 3.0, 1.5]), dim=0),
+                S("two-zeros", np.array([2.0, 0.0, 3.0, 0.0, 1.5]), dim=0),
+            ],
+            result="sum",
+            tol=16.0,
+        ),
+    ]
+
+
 def rows() -> list[Op]:
     both: dict[str, Any] = {"out": False}
     return [
+        *later_rows(),
         Op("sum", over(np.sum), reductions(), result="sum", large=large(dim=1), **both),
         Op("mean", over(np.mean), reductions(empty=False), dtypes=FLOATS, large=large(dim=0)),
         Op(

@@ -126,7 +126,6 @@ def view_rows() -> list[Op]:
                 S("3d", g.normal(2, 3, 2), 0, -1),
                 S("0d", g.normal(), 0, -1),
             ],
-            aliases=("swapaxes", "swapdims"),
             **view,
         ),
         Op(
@@ -372,6 +371,7 @@ def index_rows() -> list[Op]:
             ],
             fn=setitem,
             method=False,
+            forward=False,
             aliases=("__setitem__",),
         ),
     ]
