@@ -29,8 +29,8 @@ struct Entry {
   bool captured;
 };
 
-/// Nodes to the numbers of their entries. Belongs to one pass: marks in the nodes themselves would be seen by passes inside
-/// this one and on other threads.
+/// Nodes to the numbers of their entries. Belongs to one pass: marks in the nodes themselves would
+/// be seen by passes inside this one and on other threads.
 class NodeIndex {
  public:
   void clear() {
@@ -57,8 +57,8 @@ class NodeIndex {
   }
 
  private:
-  /// Neighbours in memory stay neighbours in the table (a tape is walked in the order of its allocation); far apart they are
-  /// scattered, so that no regular spacing of nodes piles up.
+  /// Neighbours in memory stay neighbours in the table (a tape is walked in the order of its
+  /// allocation); far apart they are scattered, so that no regular spacing of nodes piles up.
   static size_t hash(const Node* node) {
     const auto address = reinterpret_cast<uintptr_t>(node);
     return (address >> 7) + (address >> 18) * 0x9E3779B97F4A7C15u;
@@ -192,7 +192,8 @@ class Pass {
     uint32_t& slot = w_.index.find(node, w_.entries);
     if (slot == kNone) {
       slot = static_cast<uint32_t>(w_.entries.size());
-      w_.entries.push_back({node, static_cast<uint32_t>(w_.slots.size()), 0, 0, false, true, false});
+      w_.entries.push_back(
+          {node, static_cast<uint32_t>(w_.slots.size()), 0, 0, false, true, false});
       w_.slots.resize(w_.slots.size() + static_cast<size_t>(std::max(1, node->outputs.size())));
       w_.stack.push_back(slot);
     }

@@ -153,14 +153,16 @@ void set_data(Tensor& self, const Tensor& data) {
   const bool same = data.sizes() == self.sizes() && data.dtype() == self.dtype();
   const bool tracked = needs_grad(self);
   if (self->base) {
-    throw GradError("data: cannot be assigned to a view; assign to its base, or copy_() into the view");
+    throw GradError(
+        "data: cannot be assigned to a view; assign to its base, or copy_() into the view");
   }
   if (tracked && !is_floating_point(data.dtype())) {
-    throw GradError(core::text("data: cannot assign a ", core::describe(data), " to a tensor that requires grad"));
+    throw GradError(core::text("data: cannot assign a ", core::describe(data),
+                               " to a tensor that requires grad"));
   }
   if (tracked && !self.is_leaf() && !same) {
-    throw GradError(core::text("data: cannot assign a ", core::describe(data), " to the ", core::describe(self),
-                               " that an operation made; detach() it first"));
+    throw GradError(core::text("data: cannot assign a ", core::describe(data), " to the ",
+                               core::describe(self), " that an operation made; detach() it first"));
   }
   const uint32_t old_version = self->version();
   core::Storage* storage = data->storage();
@@ -186,7 +188,8 @@ void cut_from_tape(const Tensor& self) {
   if (m.node && self->has(TensorImpl::kRetainsGrad)) {
     const std::lock_guard lock(Node::mutex_of(m.node.get()));
     if (NodeHooks* hooks = m.node->hooks()) {
-      std::erase_if(hooks->retainers, [&self](const auto& entry) { return entry.second == self.impl(); });
+      std::erase_if(hooks->retainers,
+                    [&self](const auto& entry) { return entry.second == self.impl(); });
     }
     self->set(TensorImpl::kRetainsGrad, false);
   }

@@ -25,9 +25,9 @@ TAPEGRAD_API void record_write(Tensor& self, const Tensor& value);
 /// requires grad or its dtype cannot hold the result. Returns `out`.
 TAPEGRAD_API Tensor& assign_out(const char* op, Tensor& out, const Tensor& result);
 
-/// `self.data = data`: `self` takes over the memory, shape and dtype of `data`; nothing is recorded, and tensors saved for
-/// backward from the old memory are noticed as changed. Throws for views, and for results on the tape when shape or dtype
-/// differ.
+/// `self.data = data`: `self` takes over the memory, shape and dtype of `data`; nothing is
+/// recorded, and tensors saved for backward from the old memory are noticed as changed. Throws for
+/// views, and for results on the tape when shape or dtype differ.
 TAPEGRAD_API void set_data(Tensor& self, const Tensor& data);
 
 /// Makes a result a leaf that requires no gradient (detach_).

@@ -207,7 +207,8 @@ void assign_tangents(Tensor& self, const Tensor& value) {
       set_tangent(self, level, written);
       continue;
     }
-    // The base's tangent changes in the window that `self` shows; the caller's own tensor stays as it was.
+    // The base's tangent changes in the window that `self` shows; the caller's own tensor stays as
+    // it was.
     const Tensor base = Tensor::share(self->base);
     const Tensor before = tangent_at(base, level);
     const Tensor all = before.defined() ? before : zeros(base.sizes(), base.dtype());

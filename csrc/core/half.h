@@ -1,5 +1,6 @@
-// Conversions between float and the two half types, bit by bit, rounding to nearest even. Plain integer arithmetic that
-// vectorises; usable from instruction-set objects (no STL, everything inlined).
+// Conversions between float and the two half types, bit by bit, rounding to nearest even. Plain
+// integer arithmetic that vectorises; usable from instruction-set objects (no STL, everything
+// inlined).
 #pragma once
 
 #include <cstdint>
@@ -33,7 +34,8 @@ namespace core {
 }
 
 [[gnu::always_inline]] inline float to_float(Half value) {
-  // The exponent is moved by a multiplication, which also normalises denormals; inf and NaN are put back by hand.
+  // The exponent is moved by a multiplication, which also normalises denormals; inf and NaN are put
+  // back by hand.
   const uint32_t sign = static_cast<uint32_t>(value.bits & 0x8000u) << 16;
   const uint32_t magnitude = static_cast<uint32_t>(value.bits & 0x7fffu);
   const float scaled = bits_to_float(magnitude << 13) * bits_to_float(0x77800000u);  // * 2^112

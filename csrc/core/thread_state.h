@@ -1,5 +1,5 @@
-// The modes that follow a thread: grad mode, inference mode, flags of new tensors. One struct, so that reading it is one
-// thread-local access. Knows nothing of the tape.
+// The modes that follow a thread: grad mode, inference mode, flags of new tensors. One struct, so
+// that reading it is one thread-local access. Knows nothing of the tape.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,9 @@ struct ThreadState {
   uint16_t new_tensor_flags = 0;  // kInference inside inference_mode
 };
 
-// initial-exec: a plain register-relative load instead of a call; the few bytes fit the loader's static reserve.
-TAPEGRAD_API extern constinit thread_local ThreadState thread_state [[gnu::tls_model("initial-exec")]];
+// initial-exec: a plain register-relative load instead of a call; the few bytes fit the loader's
+// static reserve.
+TAPEGRAD_API extern constinit thread_local ThreadState thread_state
+    [[gnu::tls_model("initial-exec")]];
 
 }  // namespace tapegrad::core

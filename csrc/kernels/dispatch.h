@@ -1,5 +1,6 @@
-// Choice of the instruction-set level at load, and the macro by which a kernel is declared once for all levels.
-// Kernels of kernels/isa/*.cpp are compiled per level in namespace kernels::TAPEGRAD_ISA; callers see kernels::name.
+// Choice of the instruction-set level at load, and the macro by which a kernel is declared once for
+// all levels. Kernels of kernels/isa/*.cpp are compiled per level in namespace
+// kernels::TAPEGRAD_ISA; callers see kernels::name.
 #pragma once
 
 #if !defined(TAPEGRAD_ISA) && !defined(TAPEGRAD_HAVE_V2) && !defined(TAPEGRAD_HAVE_V3) && \
@@ -9,7 +10,8 @@
 
 namespace tapegrad::kernels {
 
-/// Index of the level in use: 2, 3, 4 for x86-64-v2 .. v4, 0 elsewhere. Chosen once; TAPEGRAD_ISA overrides it downwards.
+/// Index of the level in use: 2, 3, 4 for x86-64-v2 .. v4, 0 elsewhere. Chosen once; TAPEGRAD_ISA
+/// overrides it downwards.
 int isa_level();
 /// "x86-64-v4", ...
 const char* isa_name();
@@ -18,10 +20,14 @@ const char* isa_name();
 template <class Function>
 Function select_level(Function base, Function v2, Function v3, Function v4) {
   switch (isa_level()) {
-    case 4: return v4;
-    case 3: return v3;
-    case 2: return v2;
-    default: return base;
+    case 4:
+      return v4;
+    case 3:
+      return v3;
+    case 2:
+      return v2;
+    default:
+      return base;
   }
 }
 
@@ -50,30 +56,29 @@ Function select_level(Function base, Function v2, Function v3, Function v4) {
 
 #ifdef TAPEGRAD_ISA
 /// Inside an instruction-set object: declares the kernel in this level's namespace.
-#define TAPEGRAD_KERNEL(name, Parameters) \
-  namespace TAPEGRAD_ISA {                \
+#define TAPEGRAD_KERNEL(name, Parameters)                     \
+  namespace TAPEGRAD_ISA {                                    \
   void name(void* const* data, const Parameters& parameters); \
   }
 #else
 /// Elsewhere: declares every level's kernel and `name`, the one for this machine.
-#define TAPEGRAD_KERNEL(name, Parameters)                                                   \
-  namespace base {                                                                          \
-  void name(void* const* data, const Parameters& parameters);                               \
-  }                                                                                         \
-  namespace v2 {                                                                            \
-  void name(void* const* data, const Parameters& parameters);                               \
-  }                                                                                         \
-  namespace v3 {                                                                            \
-  void name(void* const* data, const Parameters& parameters);                               \
-  }                                                                                         \
-  namespace v4 {                                                                            \
-  void name(void* const* data, const Parameters& parameters);                               \
-  }                                                                                         \
-  inline void name(void* const* data, const Parameters& parameters) {                       \
-    static const auto chosen =                                                              \
-        select_level<void (*)(void* const*, const Parameters&)>(                            \
-            TAPEGRAD_IF_BASE(&base::name, nullptr), TAPEGRAD_IF_V2(&v2::name, nullptr),     \
-            TAPEGRAD_IF_V3(&v3::name, nullptr), TAPEGRAD_IF_V4(&v4::name, nullptr));        \
-    chosen(data, parameters);                                                               \
+#define TAPEGRAD_KERNEL(name, Parameters)                                               \
+  namespace base {                                                                      \
+  void name(void* const* data, const Parameters& parameters);                           \
+  }                                                                                     \
+  namespace v2 {                                                                        \
+  void name(void* const* data, const Parameters& parameters);                           \
+  }                                                                                     \
+  namespace v3 {                                                                        \
+  void name(void* const* data, const Parameters& parameters);                           \
+  }                                                                                     \
+  namespace v4 {                                                                        \
+  void name(void* const* data, const Parameters& parameters);                           \
+  }                                                                                     \
+  inline void name(void* const* data, const Parameters& parameters) {                   \
+    static const auto chosen = select_level<void (*)(void* const*, const Parameters&)>( \
+        TAPEGRAD_IF_BASE(&base::name, nullptr), TAPEGRAD_IF_V2(&v2::name, nullptr),     \
+        TAPEGRAD_IF_V3(&v3::name, nullptr), TAPEGRAD_IF_V4(&v4::name, nullptr));        \
+    chosen(data, parameters);                                                           \
   }
 #endif

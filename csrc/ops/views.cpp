@@ -546,7 +546,7 @@ Example:
               "input with the dimensions " #a " and " #b                                     \
               " exchanged; a view.\n\nRaises:\n    IndexError: a dimension out of range\n\n" \
               "Example:\n    >>> import tapegrad as tg\n    >>> tg." #name                   \
-              "(tg.ones(2, 3, 4), 0, -1).shape\n    tapegrad.Size([4, 3, 2])",                  \
+              "(tg.ones(2, 3, 4), 0, -1).shape\n    tapegrad.Size([4, 3, 2])",               \
               &transpose)
 TAPEGRAD_TRANSPOSE_ALIAS(transpose, dim0, dim1);
 TAPEGRAD_TRANSPOSE_ALIAS(swapdims, dim0, dim1);
@@ -581,7 +581,7 @@ Example:
       "The dimensions source moved to the places destination; the others keep their order. A "   \
       "view.\n\nRaises:\n    ShapeError: repeated dimensions, or lists of different lengths\n\n" \
       "Example:\n    >>> import tapegrad as tg\n    >>> tg." #name                               \
-      "(tg.ones(2, 3, 4), 0, -1).shape\n    tapegrad.Size([3, 4, 2])",                              \
+      "(tg.ones(2, 3, 4), 0, -1).shape\n    tapegrad.Size([3, 4, 2])",                           \
       &movedim)
 TAPEGRAD_MOVEDIM(movedim);
 TAPEGRAD_MOVEDIM(moveaxis);

@@ -19,20 +19,28 @@ PyObject* get_dtype(PyObject* self, void*) { return Py_NewRef(dtype_object(unwra
 PyObject* get_device(PyObject*, void*) { return Py_NewRef(cpu_device()); }
 PyObject* get_layout(PyObject*, void*) { return Py_NewRef(strided_layout()); }
 PyObject* get_ndim(PyObject* self, void*) { return PyLong_FromLongLong(unwrap(self).dim()); }
-PyObject* get_itemsize(PyObject* self, void*) { return PyLong_FromSize_t(item_size(unwrap(self).dtype())); }
-PyObject* get_nbytes(PyObject* self, void*) {
-  return PyLong_FromLongLong(unwrap(self).numel() * static_cast<int64_t>(item_size(unwrap(self).dtype())));
+PyObject* get_itemsize(PyObject* self, void*) {
+  return PyLong_FromSize_t(item_size(unwrap(self).dtype()));
 }
-PyObject* get_version(PyObject* self, void*) { return PyLong_FromUnsignedLong(unwrap(self)->version()); }
+PyObject* get_nbytes(PyObject* self, void*) {
+  return PyLong_FromLongLong(unwrap(self).numel() *
+                             static_cast<int64_t>(item_size(unwrap(self).dtype())));
+}
+PyObject* get_version(PyObject* self, void*) {
+  return PyLong_FromUnsignedLong(unwrap(self)->version());
+}
 PyObject* get_true(PyObject*, void*) { Py_RETURN_TRUE; }
 PyObject* get_false(PyObject*, void*) { Py_RETURN_FALSE; }
 PyObject* get_none(PyObject*, void*) { Py_RETURN_NONE; }
 
 PyObject* get_base(PyObject* self, void*) { return wrap(Tensor::share(unwrap(self)->base)); }
 
-// --- gradients -------------------------------------------------------------------------------------------------------
+// --- gradients
+// -------------------------------------------------------------------------------------------------------
 
-PyObject* get_requires_grad(PyObject* self, void*) { return PyBool_FromLong(unwrap(self).requires_grad()); }
+PyObject* get_requires_grad(PyObject* self, void*) {
+  return PyBool_FromLong(unwrap(self).requires_grad());
+}
 
 int set_requires_grad(PyObject* self, PyObject* value, void*) {
   if (!value) raise(PyExc_AttributeError, "requires_grad cannot be deleted");
@@ -53,7 +61,8 @@ PyObject* get_grad(PyObject* self, void*) { return wrap(unwrap(self).grad()); }
 
 int set_grad(PyObject* self, PyObject* value, void*) {
   if (value && value != Py_None && !is_tensor(value)) {
-    raise(PyExc_TypeError, "grad: assigned a %s, expected a Tensor or None", type_name(value).c_str());
+    raise(PyExc_TypeError, "grad: assigned a %s, expected a Tensor or None",
+          type_name(value).c_str());
   }
   unwrap(self).set_grad(value && value != Py_None ? unwrap(value) : Tensor());
   return 0;
@@ -63,13 +72,15 @@ PyObject* get_data(PyObject* self, void*) { return wrap(unwrap(self).detach()); 
 
 int set_data(PyObject* self, PyObject* value, void*) {
   if (!value || !is_tensor(value)) {
-    raise(PyExc_TypeError, "data: assigned a %s, expected a Tensor", value ? type_name(value).c_str() : "nothing");
+    raise(PyExc_TypeError, "data: assigned a %s, expected a Tensor",
+          value ? type_name(value).c_str() : "nothing");
   }
   autograd::set_data(unwrap(self), unwrap(value));
   return 0;
 }
 
-// --- other orders of the dimensions ----------------------------------------------------------------------------------
+// --- other orders of the dimensions
+// ----------------------------------------------------------------------------------
 
 PyObject* get_t(PyObject* self, void*) {
   const Tensor& x = unwrap(self);
@@ -81,7 +92,9 @@ PyObject* get_t(PyObject* self, void*) {
 PyObject* get_mt(PyObject* self, void*) {
   const Tensor& x = unwrap(self);
   if (x.dim() < 2) {
-    throw ShapeError(core::text("tensor.mT is only supported on matrices or batches of matrices. Got ", x.dim(), "-D tensor."));
+    throw ShapeError(
+        core::text("tensor.mT is only supported on matrices or batches of matrices. Got ", x.dim(),
+                   "-D tensor."));
   }
   return wrap(transpose(x, -2, -1));
 }
@@ -89,8 +102,8 @@ PyObject* get_mt(PyObject* self, void*) {
 PyObject* get_h(PyObject* self, void* context) {
   const Tensor& x = unwrap(self);
   if (x.dim() > 2 || x.dim() == 1) {
-    throw ShapeError(core::text("tensor.H is only supported on matrices (2-D tensors). Got ", x.dim(),
-                                "-D tensor; use tensor.mH for batches of matrices"));
+    throw ShapeError(core::text("tensor.H is only supported on matrices (2-D tensors). Got ",
+                                x.dim(), "-D tensor; use tensor.mH for batches of matrices"));
   }
   return get_t(self, context);
 }
@@ -106,7 +119,8 @@ PyGetSetDef property(const char* name, const char* doc) {
   return {name, guarded<Get>, guarded<Set>, doc, nullptr};
 }
 
-// --- methods that only look ------------------------------------------------------------------------------------------
+// --- methods that only look
+// ------------------------------------------------------------------------------------------
 
 PyObject* size(PyObject* self, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
   const Bound<1> bound("size", {"dim"}, 0, args, nargs, kwnames);
@@ -118,30 +132,38 @@ PyObject* stride(PyObject* self, Arguments args, Py_ssize_t nargs, PyObject* kwn
   const Bound<1> bound("stride", {"dim"}, 0, args, nargs, kwnames);
   const IntSpan strides = unwrap(self).strides();
   if (bound.has(0)) {
-    return PyLong_FromLongLong(strides[static_cast<size_t>(wrap_dim("stride", as_int(bound[0]), unwrap(self).dim()))]);
+    return PyLong_FromLongLong(
+        strides[static_cast<size_t>(wrap_dim("stride", as_int(bound[0]), unwrap(self).dim()))]);
   }
   Ref tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(strides.size())));
   for (size_t i = 0; i < strides.size(); ++i) {
-    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), checked(PyLong_FromLongLong(strides[i])).release());
+    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i),
+                     checked(PyLong_FromLongLong(strides[i])).release());
   }
   return tuple.release();
 }
 
 PyObject* dim(PyObject* self) { return PyLong_FromLongLong(unwrap(self).dim()); }
 PyObject* numel(PyObject* self) { return PyLong_FromLongLong(unwrap(self).numel()); }
-PyObject* storage_offset(PyObject* self) { return PyLong_FromLongLong(unwrap(self).storage_offset()); }
+PyObject* storage_offset(PyObject* self) {
+  return PyLong_FromLongLong(unwrap(self).storage_offset());
+}
 PyObject* data_ptr(PyObject* self) {
   const Tensor& x = unwrap(self);
   return PyLong_FromVoidPtr(x.numel() == 0 ? nullptr : x.data());
 }
 PyObject* element_size(PyObject* self) { return get_itemsize(self, nullptr); }
-PyObject* is_floating(PyObject* self) { return PyBool_FromLong(is_floating_point(unwrap(self).dtype())); }
+PyObject* is_floating(PyObject* self) {
+  return PyBool_FromLong(is_floating_point(unwrap(self).dtype()));
+}
 PyObject* is_complex_(PyObject*) { Py_RETURN_FALSE; }
 PyObject* is_signed(PyObject* self) {
   const DType dtype = unwrap(self).dtype();
   return PyBool_FromLong(dtype != DType::Bool && dtype != DType::UInt8);
 }
-PyObject* is_inference(PyObject* self) { return PyBool_FromLong(unwrap(self)->has(TensorImpl::kInference)); }
+PyObject* is_inference(PyObject* self) {
+  return PyBool_FromLong(unwrap(self)->has(TensorImpl::kInference));
+}
 PyObject* is_pinned(PyObject*) { Py_RETURN_FALSE; }
 PyObject* is_shared(PyObject*) { Py_RETURN_FALSE; }
 PyObject* get_device_index(PyObject*) { return PyLong_FromLong(-1); }
@@ -156,26 +178,30 @@ PyObject* is_contiguous(PyObject* self, Arguments args, Py_ssize_t nargs, PyObje
   const Tensor& x = unwrap(self);
   if (!bound.has(0)) return PyBool_FromLong(x.is_contiguous());
   const std::optional<MemoryFormat> format = as_memory_format(bound[0]);
-  if (!format) raise(PyExc_TypeError, "is_contiguous(): argument 'memory_format' must be memory_format");
-  const bool last = *format == MemoryFormat::ChannelsLast || *format == MemoryFormat::ChannelsLast3d;
+  if (!format)
+    raise(PyExc_TypeError, "is_contiguous(): argument 'memory_format' must be memory_format");
+  const bool last =
+      *format == MemoryFormat::ChannelsLast || *format == MemoryFormat::ChannelsLast3d;
   return PyBool_FromLong(last ? channels_last(x, *format) : x.is_contiguous());
 }
 
 PyObject* is_same_size(PyObject* self, PyObject* other) {
-  return PyBool_FromLong(unwrap(self).sizes() == expect_tensor(other, "is_same_size", "other").sizes());
+  return PyBool_FromLong(unwrap(self).sizes() ==
+                         expect_tensor(other, "is_same_size", "other").sizes());
 }
 
 PyObject* is_set_to(PyObject* self, PyObject* other) {
   const Tensor& a = unwrap(self);
   const Tensor& b = expect_tensor(other, "is_set_to", "tensor");
-  return PyBool_FromLong(a->storage() == b->storage() && a->offset() == b->offset() && a.sizes() == b.sizes() &&
-                         a.strides() == b.strides());
+  return PyBool_FromLong(a->storage() == b->storage() && a->offset() == b->offset() &&
+                         a.sizes() == b.sizes() && a.strides() == b.strides());
 }
 
 PyObject* item(PyObject* self) {
   const Tensor& x = unwrap(self);
   if (x.numel() != 1) {
-    raise(PyExc_RuntimeError, "a Tensor with %lld elements cannot be converted to Scalar", static_cast<long long>(x.numel()));
+    raise(PyExc_RuntimeError, "a Tensor with %lld elements cannot be converted to Scalar",
+          static_cast<long long>(x.numel()));
   }
   return from_scalar(core::read_scalar(x.data(), x.dtype()));
 }
@@ -187,7 +213,8 @@ PyObject* nested_list(const Tensor& x, int level, const char* data) {
   const int64_t step = x.strides()[at] * static_cast<int64_t>(item_size(x.dtype()));
   Ref list = checked(PyList_New(static_cast<Py_ssize_t>(count)));
   for (int64_t i = 0; i < count; ++i) {
-    PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), nested_list(x, level + 1, data + i * step));
+    PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i),
+                    nested_list(x, level + 1, data + i * step));
   }
   return list.release();
 }
@@ -198,7 +225,8 @@ PyObject* to_list(PyObject* self) {
 }
 
 PyObject* sizeof_(PyObject* self) {
-  return PyLong_FromSsize_t(Py_TYPE(self)->tp_basicsize + static_cast<Py_ssize_t>(unwrap(self)->storage()->bytes()));
+  return PyLong_FromSsize_t(Py_TYPE(self)->tp_basicsize +
+                            static_cast<Py_ssize_t>(unwrap(self)->storage()->bytes()));
 }
 
 }  // namespace
@@ -214,13 +242,17 @@ PyGetSetDef* tensor_getset() {
       property<&get_nbytes>("nbytes", "Bytes of all elements."),
       property<&get_version>("_version", "How often the memory was written to in place."),
       property<&get_base>("_base", "The tensor that this one is a view of, or None."),
-      property<&get_requires_grad, &set_requires_grad>("requires_grad", "Whether operations on it are recorded."),
-      property<&get_is_leaf>("is_leaf", "Whether it was made by the user and not by a recorded operation."),
-      property<&get_retains_grad>("retains_grad", "Whether a non-leaf keeps its gradient in .grad."),
+      property<&get_requires_grad, &set_requires_grad>("requires_grad",
+                                                       "Whether operations on it are recorded."),
+      property<&get_is_leaf>("is_leaf",
+                             "Whether it was made by the user and not by a recorded operation."),
+      property<&get_retains_grad>("retains_grad",
+                                  "Whether a non-leaf keeps its gradient in .grad."),
       property<&get_grad_fn>("grad_fn", "The node of the tape that made it, or None."),
       property<&get_grad, &set_grad>("grad", "The accumulated gradient, or None."),
       property<&get_grad, &set_grad>("_grad", "The accumulated gradient, or None."),
-      property<&get_data, &set_data>("data", "The same memory, cut off from the tape; assigning replaces the memory."),
+      property<&get_data, &set_data>(
+          "data", "The same memory, cut off from the tape; assigning replaces the memory."),
       property<&get_t>("T", "The dimensions in reverse."),
       property<&get_mt>("mT", "The last two dimensions exchanged."),
       property<&get_h>("H", "A matrix transposed."),
@@ -243,7 +275,9 @@ PyGetSetDef* tensor_getset() {
 std::vector<PyMethodDef> core_methods() {
   return {
       method<&size>("size", "size(dim=None): the shape as a Size, or the size of one dimension."),
-      method<&stride>("stride", "stride(dim=None): elements from one entry to the next, along all dimensions or one."),
+      method<&stride>(
+          "stride",
+          "stride(dim=None): elements from one entry to the next, along all dimensions or one."),
       method<&dim>("dim", "The number of dimensions."),
       method<&dim>("ndimension", "The number of dimensions."),
       method<&numel>("numel", "The number of elements."),
@@ -259,11 +293,14 @@ std::vector<PyMethodDef> core_methods() {
       method<&is_shared>("is_shared", "Always False."),
       method<&get_device_index>("get_device", "Always -1, the CPU."),
       method<&is_nonzero>("is_nonzero", "The truth value of a one-element tensor."),
-      method<&is_contiguous>("is_contiguous", "is_contiguous(memory_format=contiguous_format): row-major without gaps?"),
+      method<&is_contiguous>(
+          "is_contiguous",
+          "is_contiguous(memory_format=contiguous_format): row-major without gaps?"),
       method<&is_same_size>("is_same_size", "is_same_size(other): equal shapes?"),
       method<&is_set_to>("is_set_to", "is_set_to(tensor): the same memory, shape and strides?"),
       method<&item>("item", "The value of a one-element tensor as a Python number."),
-      method<&to_list>("tolist", "The values as nested lists of Python numbers; a number for a 0-d tensor."),
+      method<&to_list>("tolist",
+                       "The values as nested lists of Python numbers; a number for a 0-d tensor."),
       method<&sizeof_>("__sizeof__", nullptr),
   };
 }

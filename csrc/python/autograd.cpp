@@ -17,11 +17,11 @@ namespace tapegrad::python {
 
 namespace {
 
-// --- nodes -----------------------------------------------------------------------------------------------------------
+// --- nodes
+// -----------------------------------------------------------------------------------------------------------
 
 struct PyNode {
-  PyObject_HEAD
-  autograd::NodeRef node;
+  PyObject_HEAD autograd::NodeRef node;
 };
 PyTypeObject* node_type = nullptr;
 
@@ -35,11 +35,14 @@ void node_dealloc(PyObject* self) {
 }
 
 PyObject* node_repr(PyObject* self) {
-  return PyUnicode_FromFormat("<%s object at %p>", node_of(self).name().c_str(), static_cast<void*>(&node_of(self)));
+  return PyUnicode_FromFormat("<%s object at %p>", node_of(self).name().c_str(),
+                              static_cast<void*>(&node_of(self)));
 }
 
 PyObject* node_name(PyObject* self) { return PyUnicode_FromString(node_of(self).name().c_str()); }
-PyObject* node_sequence(PyObject* self) { return PyLong_FromUnsignedLongLong(node_of(self).sequence()); }
+PyObject* node_sequence(PyObject* self) {
+  return PyLong_FromUnsignedLongLong(node_of(self).sequence());
+}
 
 PyObject* node_compare(PyObject* a, PyObject* b, int op) {
   if (Py_TYPE(b) != node_type || (op != Py_EQ && op != Py_NE)) Py_RETURN_NOTIMPLEMENTED;
@@ -61,32 +64,39 @@ PyObject* node_next(PyObject* self, void*) {
 
 PyObject* node_variable(PyObject* self, void*) {
   autograd::AccumulateGrad* accumulator = node_of(self).as_accumulator();
-  if (!accumulator) raise(PyExc_AttributeError, "%s has no variable; only AccumulateGrad has", node_of(self).name().c_str());
+  if (!accumulator)
+    raise(PyExc_AttributeError, "%s has no variable; only AccumulateGrad has",
+          node_of(self).name().c_str());
   return wrap(accumulator->leaf());
 }
 
 void add_node_type(PyObject* module) {
   static PyGetSetDef getset[] = {
-      {"next_functions", guarded<&node_next>, nullptr, "Pairs of the node behind each input, or None, and its output.", nullptr},
+      {"next_functions", guarded<&node_next>, nullptr,
+       "Pairs of the node behind each input, or None, and its output.", nullptr},
       {"variable", guarded<&node_variable>, nullptr, "The leaf of an AccumulateGrad.", nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
-  static PyMethodDef methods[] = {method<&node_name>("name", "The operation's name: MulBackward, AccumulateGrad, ..."),
-                                  method<&node_sequence>("_sequence_nr", "The node's place on the tape."),
-                                  {nullptr, nullptr, 0, nullptr}};
-  PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("A node of the tape, as .grad_fn shows it.")},
-                         {Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
-                         {Py_tp_repr, reinterpret_cast<void*>(guarded<&node_repr>)},
-                         {Py_tp_richcompare, reinterpret_cast<void*>(node_compare)},
-                         {Py_tp_hash, reinterpret_cast<void*>(node_hash)},
-                         {Py_tp_getset, getset},
-                         {Py_tp_methods, methods},
-                         {0, nullptr}};
-  PyType_Spec spec = {"tapegrad._C.Node", sizeof(PyNode), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+  static PyMethodDef methods[] = {
+      method<&node_name>("name", "The operation's name: MulBackward, AccumulateGrad, ..."),
+      method<&node_sequence>("_sequence_nr", "The node's place on the tape."),
+      {nullptr, nullptr, 0, nullptr}};
+  PyType_Slot slots[] = {
+      {Py_tp_doc, const_cast<char*>("A node of the tape, as .grad_fn shows it.")},
+      {Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+      {Py_tp_repr, reinterpret_cast<void*>(guarded<&node_repr>)},
+      {Py_tp_richcompare, reinterpret_cast<void*>(node_compare)},
+      {Py_tp_hash, reinterpret_cast<void*>(node_hash)},
+      {Py_tp_getset, getset},
+      {Py_tp_methods, methods},
+      {0, nullptr}};
+  PyType_Spec spec = {"tapegrad._C.Node", sizeof(PyNode), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   node_type = make_type(spec);
   add_object(module, "_Node", Py_NewRef(reinterpret_cast<PyObject*>(node_type)));
 }
 
-// --- hooks -----------------------------------------------------------------------------------------------------------
+// --- hooks
+// -----------------------------------------------------------------------------------------------------------
 
 /// Shared by a hook on the tape and the handle that removes it.
 struct HookState {
@@ -107,7 +117,8 @@ struct GradHook {
     const Ref result = checked(PyObject_CallOneArg(callable.get(), argument.get()));
     if (result.get() == Py_None) return {};
     if (!is_tensor(result.get())) {
-      raise(PyExc_TypeError, "a hook must return a Tensor or None, got %s", type_name(result.get()).c_str());
+      raise(PyExc_TypeError, "a hook must return a Tensor or None, got %s",
+            type_name(result.get()).c_str());
     }
     return unwrap(result.get());
   }
@@ -125,8 +136,7 @@ struct LeafHook {
 };
 
 struct PyHandle {
-  PyObject_HEAD
-  std::shared_ptr<HookState> state;
+  PyObject_HEAD std::shared_ptr<HookState> state;
   autograd::NodeRef accumulator;  // a result's node is not held: that would keep the graph
   int64_t id;
 };
@@ -136,7 +146,8 @@ PyObject* make_handle(std::shared_ptr<HookState> state, autograd::NodeRef node, 
   auto* self = reinterpret_cast<PyHandle*>(handle_type->tp_alloc(handle_type, 0));
   if (!self) raise_current();
   new (&self->state) std::shared_ptr<HookState>(std::move(state));
-  new (&self->accumulator) autograd::NodeRef(node && node->as_accumulator() ? std::move(node) : autograd::NodeRef());
+  new (&self->accumulator)
+      autograd::NodeRef(node && node->as_accumulator() ? std::move(node) : autograd::NodeRef());
   self->id = id;
   return reinterpret_cast<PyObject*>(self);
 }
@@ -158,18 +169,24 @@ PyObject* handle_remove(PyObject* object) {
 }
 
 PyObject* handle_enter(PyObject* self) { return Py_NewRef(self); }
-PyObject* handle_exit(PyObject* self, Arguments, Py_ssize_t, PyObject*) { return handle_remove(self); }
-PyObject* handle_id(PyObject* self, void*) { return PyLong_FromLongLong(reinterpret_cast<PyHandle*>(self)->id); }
+PyObject* handle_exit(PyObject* self, Arguments, Py_ssize_t, PyObject*) {
+  return handle_remove(self);
+}
+PyObject* handle_id(PyObject* self, void*) {
+  return PyLong_FromLongLong(reinterpret_cast<PyHandle*>(self)->id);
+}
 
 void add_handle_type(PyObject* module) {
   static PyGetSetDef getset[] = {{"id", handle_id, nullptr, "The hook's number.", nullptr},
                                  {nullptr, nullptr, nullptr, nullptr, nullptr}};
-  static PyMethodDef methods[] = {method<&handle_remove>("remove", "Take the hook out; a second call does nothing."),
-                                  method<&handle_enter>("__enter__", nullptr),
-                                  method<&handle_exit>("__exit__", nullptr),
-                                  {nullptr, nullptr, 0, nullptr}};
+  static PyMethodDef methods[] = {
+      method<&handle_remove>("remove", "Take the hook out; a second call does nothing."),
+      method<&handle_enter>("__enter__", nullptr),
+      method<&handle_exit>("__exit__", nullptr),
+      {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {
-      {Py_tp_doc, const_cast<char*>("Removes a tensor's hook: by remove(), or at the end of a with block.")},
+      {Py_tp_doc,
+       const_cast<char*>("Removes a tensor's hook: by remove(), or at the end of a with block.")},
       {Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
       {Py_tp_getset, getset},
       {Py_tp_methods, methods},
@@ -181,7 +198,8 @@ void add_handle_type(PyObject* module) {
 }
 
 PyObject* register_tensor_hook(PyObject* self, PyObject* hook) {
-  if (!PyCallable_Check(hook)) raise(PyExc_TypeError, "register_hook(): expected a function, got %s", type_name(hook).c_str());
+  if (!PyCallable_Check(hook))
+    raise(PyExc_TypeError, "register_hook(): expected a function, got %s", type_name(hook).c_str());
   auto state = std::make_shared<HookState>(hook);
   const int64_t id = tapegrad::register_hook(unwrap(self), GradHook{state});
   track(self);
@@ -190,7 +208,8 @@ PyObject* register_tensor_hook(PyObject* self, PyObject* hook) {
 
 PyObject* register_leaf_hook(PyObject* self, PyObject* hook) {
   if (!PyCallable_Check(hook)) {
-    raise(PyExc_TypeError, "register_post_accumulate_grad_hook(): expected a function, got %s", type_name(hook).c_str());
+    raise(PyExc_TypeError, "register_post_accumulate_grad_hook(): expected a function, got %s",
+          type_name(hook).c_str());
   }
   auto state = std::make_shared<HookState>(hook);
   const int64_t id = tapegrad::register_post_accumulate_grad_hook(unwrap(self), LeafHook{state});
@@ -198,7 +217,8 @@ PyObject* register_leaf_hook(PyObject* self, PyObject* hook) {
   return make_handle(std::move(state), autograd::gradient_edge(unwrap(self)).node, id);
 }
 
-// --- the engine ------------------------------------------------------------------------------------------------------
+// --- the engine
+// ------------------------------------------------------------------------------------------------------
 
 /// Looks for Ctrl-C every few milliseconds: between two nodes a look at the clock, not the GIL.
 void look_for_signals() {
@@ -235,12 +255,14 @@ bool flag(PyObject* object, bool otherwise) {
 }
 
 PyObject* backward_method(PyObject* self, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<4> bound("backward", {"gradient", "retain_graph", "create_graph", "inputs"}, 0, args, nargs, kwnames);
+  const Bound<4> bound("backward", {"gradient", "retain_graph", "create_graph", "inputs"}, 0, args,
+                       nargs, kwnames);
   const Tensor root = unwrap(self);
   Tensor gradient;
   if (bound.has(0)) gradient = is_tensor(bound[0]) ? unwrap(bound[0]) : as_tensor(bound[0]);
   const bool create_graph = flag(bound[2], false);
-  const BackwardOptions options{.retain_graph = flag(bound[1], create_graph), .create_graph = create_graph};
+  const BackwardOptions options{.retain_graph = flag(bound[1], create_graph),
+                                .create_graph = create_graph};
   const std::vector<Tensor> inputs = tensor_list(bound[3], "backward", "inputs");
   if (bound.has(3) && inputs.empty()) {
     raise(PyExc_RuntimeError, "backward: inputs is empty; leave it out to reach every leaf");
@@ -253,11 +275,13 @@ PyObject* backward_method(PyObject* self, Arguments args, Py_ssize_t nargs, PyOb
 }
 
 PyObject* engine_backward(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<5> bound("_engine_backward", {"tensors", "grad_tensors", "retain_graph", "create_graph", "inputs"}, 1, args,
-                       nargs, kwnames);
+  const Bound<5> bound("_engine_backward",
+                       {"tensors", "grad_tensors", "retain_graph", "create_graph", "inputs"}, 1,
+                       args, nargs, kwnames);
   const std::vector<Tensor> roots = tensor_list(bound[0], "backward", "tensors");
   const std::vector<Tensor> gradients = tensor_list(bound[1], "backward", "grad_tensors");
-  const BackwardOptions options{.retain_graph = flag(bound[2], false), .create_graph = flag(bound[3], false)};
+  const BackwardOptions options{.retain_graph = flag(bound[2], false),
+                                .create_graph = flag(bound[3], false)};
   const std::vector<Tensor> inputs = tensor_list(bound[4], "backward", "inputs");
   {
     const ReleaseGil released;
@@ -267,13 +291,15 @@ PyObject* engine_backward(PyObject*, Arguments args, Py_ssize_t nargs, PyObject*
 }
 
 PyObject* engine_grad(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<6> bound("_engine_grad",
-                       {"outputs", "inputs", "grad_outputs", "retain_graph", "create_graph", "allow_unused"}, 2, args, nargs,
-                       kwnames);
+  const Bound<6> bound(
+      "_engine_grad",
+      {"outputs", "inputs", "grad_outputs", "retain_graph", "create_graph", "allow_unused"}, 2,
+      args, nargs, kwnames);
   const std::vector<Tensor> outputs = tensor_list(bound[0], "grad", "outputs");
   const std::vector<Tensor> inputs = tensor_list(bound[1], "grad", "inputs");
   const std::vector<Tensor> gradients = tensor_list(bound[2], "grad", "grad_outputs");
-  const BackwardOptions options{.retain_graph = flag(bound[3], false), .create_graph = flag(bound[4], false)};
+  const BackwardOptions options{.retain_graph = flag(bound[3], false),
+                                .create_graph = flag(bound[4], false)};
   const bool allow_unused = flag(bound[5], false);
   std::vector<Tensor> result;
   {
@@ -283,7 +309,8 @@ PyObject* engine_grad(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwn
   return wrap_tuple(result.data(), result.size());
 }
 
-// --- methods of Tensor -----------------------------------------------------------------------------------------------
+// --- methods of Tensor
+// -----------------------------------------------------------------------------------------------
 
 PyObject* requires_grad_(PyObject* self, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
   const Bound<1> bound("requires_grad_", {"requires_grad"}, 0, args, nargs, kwnames);
@@ -312,10 +339,12 @@ PyObject* detach_in_place(PyObject* self) {
   return Py_NewRef(self);
 }
 
-// --- modes and forward mode ------------------------------------------------------------------------------------------
+// --- modes and forward mode
+// ------------------------------------------------------------------------------------------
 
 bool expect_bool(PyObject* object, const char* function) {
-  if (!PyBool_Check(object)) raise(PyExc_TypeError, "%s(): expected a bool, got %s", function, type_name(object).c_str());
+  if (!PyBool_Check(object))
+    raise(PyExc_TypeError, "%s(): expected a bool, got %s", function, type_name(object).c_str());
   return object == Py_True;
 }
 
@@ -330,12 +359,14 @@ PyObject* inference(PyObject*) { return PyBool_FromLong(is_inference_mode_enable
 
 PyObject* make_dual_(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
   const Bound<3> bound("_make_dual", {"tensor", "tangent", "level"}, 3, args, nargs, kwnames);
-  return wrap(make_dual(expect_tensor(bound[0], "make_dual", "tensor"), expect_tensor(bound[1], "make_dual", "tangent"),
+  return wrap(make_dual(expect_tensor(bound[0], "make_dual", "tensor"),
+                        expect_tensor(bound[1], "make_dual", "tangent"),
                         static_cast<int>(as_int(bound[2]))));
 }
 PyObject* unpack_dual_(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
   const Bound<2> bound("_unpack_dual", {"tensor", "level"}, 2, args, nargs, kwnames);
-  auto [primal, tangent] = unpack_dual(expect_tensor(bound[0], "unpack_dual", "tensor"), static_cast<int>(as_int(bound[1])));
+  auto [primal, tangent] = unpack_dual(expect_tensor(bound[0], "unpack_dual", "tensor"),
+                                       static_cast<int>(as_int(bound[1])));
   return Py_BuildValue("(NN)", wrap(std::move(primal)), wrap(std::move(tangent)));
 }
 PyObject* enter_dual(PyObject*) { return PyLong_FromLong(enter_dual_level()); }
@@ -372,7 +403,8 @@ int visit_hooks(const Tensor& tensor, visitproc visit, void* arg) {
 
 void clear_hooks(const Tensor& tensor) {
   std::vector<PyObject*> dropped;
-  for_hooks(tensor, [&](HookState& state) { dropped.push_back(std::exchange(state.callable, nullptr)); });
+  for_hooks(tensor,
+            [&](HookState& state) { dropped.push_back(std::exchange(state.callable, nullptr)); });
   for (PyObject* callable : dropped) Py_XDECREF(callable);
 }
 
@@ -386,16 +418,20 @@ PyObject* wrap_node(autograd::NodeRef node) {
 
 std::vector<PyMethodDef> autograd_methods() {
   return {
-      method<&backward_method>("backward",
-                              "backward(gradient=None, retain_graph=None, create_graph=False, inputs=None)\n\n"
-                              "Add the gradients of this tensor to the .grad of the leaves it was computed from."),
-      method<&requires_grad_>("requires_grad_", "requires_grad_(requires_grad=True): set requires_grad in place."),
+      method<&backward_method>(
+          "backward",
+          "backward(gradient=None, retain_graph=None, create_graph=False, inputs=None)\n\n"
+          "Add the gradients of this tensor to the .grad of the leaves it was computed from."),
+      method<&requires_grad_>("requires_grad_",
+                              "requires_grad_(requires_grad=True): set requires_grad in place."),
       method<&retain_grad_method>("retain_grad", "Let a result keep its gradient in .grad."),
-      method<&register_tensor_hook>("register_hook",
-                                    "register_hook(hook): call hook(grad) whenever the gradient is computed; what it "
-                                    "returns, unless None, replaces the gradient. Returns a handle with remove()."),
-      method<&register_leaf_hook>("register_post_accumulate_grad_hook",
-                                  "register_post_accumulate_grad_hook(hook): call hook(leaf) after .grad was updated."),
+      method<&register_tensor_hook>(
+          "register_hook",
+          "register_hook(hook): call hook(grad) whenever the gradient is computed; what it "
+          "returns, unless None, replaces the gradient. Returns a handle with remove()."),
+      method<&register_leaf_hook>(
+          "register_post_accumulate_grad_hook",
+          "register_post_accumulate_grad_hook(hook): call hook(leaf) after .grad was updated."),
       method<&detach_method>("detach", "The same memory, cut off from the tape."),
       method<&detach_in_place>("detach_", "Cut this tensor off from the tape; returns it."),
   };
@@ -405,9 +441,11 @@ void add_autograd(PyObject* module) {
   add_node_type(module);
   add_handle_type(module);
   static PyMethodDef functions[] = {
-      method<&set_grad_mode>("_set_grad_enabled", "Set this thread's grad mode; returns the previous one."),
+      method<&set_grad_mode>("_set_grad_enabled",
+                             "Set this thread's grad mode; returns the previous one."),
       method<&grad_mode>("is_grad_enabled", "Whether operations are recorded on this thread."),
-      method<&set_inference>("_set_inference_mode", "Set this thread's inference mode; returns the previous one."),
+      method<&set_inference>("_set_inference_mode",
+                             "Set this thread's inference mode; returns the previous one."),
       method<&inference>("is_inference_mode_enabled", "Whether this thread is in inference mode."),
       method<&engine_backward>("_engine_backward", "See tapegrad.autograd.backward."),
       method<&engine_grad>("_engine_grad", "See tapegrad.autograd.grad."),

@@ -16,7 +16,8 @@ namespace tapegrad::python {
 thread_local bool thread_is_leaving = false;
 thread_local PyThreadState* released_state = nullptr;
 
-// --- references that die without the GIL -----------------------------------------------------------------------------
+// --- references that die without the GIL
+// -----------------------------------------------------------------------------
 
 namespace {
 
@@ -46,7 +47,8 @@ int run_pending(void*) {
 }  // namespace
 
 void drop_anywhere(PyObject* object) noexcept {
-  if (!object || !Py_IsInitialized()) return;  // after the interpreter's end there is nobody to give it back to
+  if (!object || !Py_IsInitialized())
+    return;  // after the interpreter's end there is nobody to give it back to
   if (PyGILState_Check()) {
     Py_DECREF(object);
     return;
@@ -57,7 +59,8 @@ void drop_anywhere(PyObject* object) noexcept {
     pending().objects.push_back(object);
     pending().any.store(true, std::memory_order_release);
   }
-  Py_AddPendingCall(run_pending, nullptr);  // a full queue is no loss: the next release or call drops all
+  Py_AddPendingCall(run_pending,
+                    nullptr);  // a full queue is no loss: the next release or call drops all
 }
 
 void drop_pending() noexcept {
@@ -75,7 +78,8 @@ void drop_pending() noexcept {
   PyErr_Restore(type, value, traceback);
 }
 
-// --- exceptions ------------------------------------------------------------------------------------------------------
+// --- exceptions
+// ------------------------------------------------------------------------------------------------------
 
 struct PythonError::Fetched {
   PyObject* type = nullptr;
@@ -93,7 +97,8 @@ PythonError::PythonError() : fetched_(std::make_shared<Fetched>()) {
 }
 
 void PythonError::restore() const {
-  PyErr_Restore(Py_XNewRef(fetched_->type), Py_XNewRef(fetched_->value), Py_XNewRef(fetched_->traceback));
+  PyErr_Restore(Py_XNewRef(fetched_->type), Py_XNewRef(fetched_->value),
+                Py_XNewRef(fetched_->traceback));
 }
 
 void raise(PyObject* type, const char* format, ...) {
@@ -105,7 +110,8 @@ void raise(PyObject* type, const char* format, ...) {
 }
 
 void raise_current() {
-  if (!PyErr_Occurred()) PyErr_SetString(PyExc_SystemError, "tapegrad: an error without an exception");
+  if (!PyErr_Occurred())
+    PyErr_SetString(PyExc_SystemError, "tapegrad: an error without an exception");
   throw PythonError();
 }
 
@@ -116,10 +122,12 @@ struct ExceptionTypes {
 };
 ExceptionTypes types;
 
-PyObject* new_exception(PyObject* module, const char* name, const char* doc, PyObject* first, PyObject* second) {
+PyObject* new_exception(PyObject* module, const char* name, const char* doc, PyObject* first,
+                        PyObject* second) {
   const std::string full = std::string("tapegrad.") + name;
   Ref bases = checked(second ? PyTuple_Pack(2, first, second) : PyTuple_Pack(1, first));
-  PyObject* type = checked(PyErr_NewExceptionWithDoc(full.c_str(), doc, bases.get(), nullptr)).release();
+  PyObject* type =
+      checked(PyErr_NewExceptionWithDoc(full.c_str(), doc, bases.get(), nullptr)).release();
   add_object(module, name, Py_NewRef(type));
   return type;
 }
@@ -127,23 +135,29 @@ PyObject* new_exception(PyObject* module, const char* name, const char* doc, PyO
 }  // namespace
 
 void add_exceptions(PyObject* module) {
-  types.error = new_exception(module, "Error", "Base of the errors that tapegrad raises.", PyExc_RuntimeError, nullptr);
-  types.shape = new_exception(module, "ShapeError", "Shapes that do not fit; also a ValueError.", types.error,
-                              PyExc_ValueError);
-  types.dtype = new_exception(module, "DTypeError", "A dtype that the operation does not take; also a TypeError.",
+  types.error = new_exception(module, "Error", "Base of the errors that tapegrad raises.",
+                              PyExc_RuntimeError, nullptr);
+  types.shape = new_exception(module, "ShapeError", "Shapes that do not fit; also a ValueError.",
+                              types.error, PyExc_ValueError);
+  types.dtype = new_exception(module, "DTypeError",
+                              "A dtype that the operation does not take; also a TypeError.",
                               types.error, PyExc_TypeError);
-  types.grad = new_exception(module, "GradError", "Misuse of automatic differentiation.", types.error, nullptr);
+  types.grad = new_exception(module, "GradError", "Misuse of automatic differentiation.",
+                             types.error, nullptr);
   types.range = new_exception(module, "RangeError",
-                              "A dimension, index or class target out of range; an IndexError.", types.error,
-                              PyExc_IndexError);
-  types.argument = new_exception(module, "ArgumentError",
-                                 "An argument of the right type with an impossible value; a ValueError.", types.error,
-                                 PyExc_ValueError);
-  types.file = new_exception(module, "FileError", "A file that cannot be read or written; an OSError.", types.error,
-                             PyExc_OSError);
-  types.unsupported = new_exception(module, "UnsupportedError",
-                                    "Something that exists in PyTorch and not here; a NotImplementedError.",
-                                    types.error, PyExc_NotImplementedError);
+                              "A dimension, index or class target out of range; an IndexError.",
+                              types.error, PyExc_IndexError);
+  types.argument =
+      new_exception(module, "ArgumentError",
+                    "An argument of the right type with an impossible value; a ValueError.",
+                    types.error, PyExc_ValueError);
+  types.file =
+      new_exception(module, "FileError", "A file that cannot be read or written; an OSError.",
+                    types.error, PyExc_OSError);
+  types.unsupported =
+      new_exception(module, "UnsupportedError",
+                    "Something that exists in PyTorch and not here; a NotImplementedError.",
+                    types.error, PyExc_NotImplementedError);
 }
 
 void set_error_from_exception() noexcept {
@@ -180,13 +194,14 @@ void set_error_from_exception() noexcept {
   }
 }
 
-// --- arguments of functions written by hand --------------------------------------------------------------------------
+// --- arguments of functions written by hand
+// --------------------------------------------------------------------------
 
-void bind(const char* function, const char* const* names, int count, int required, int positional, Arguments args,
-          Py_ssize_t nargs, PyObject* kwnames, PyObject** values) {
+void bind(const char* function, const char* const* names, int count, int required, int positional,
+          Arguments args, Py_ssize_t nargs, PyObject* kwnames, PyObject** values) {
   if (nargs > positional) {
-    raise(PyExc_TypeError, "%s() takes %d positional argument%s but %zd were given", function, positional,
-          positional == 1 ? "" : "s", nargs);
+    raise(PyExc_TypeError, "%s() takes %d positional argument%s but %zd were given", function,
+          positional, positional == 1 ? "" : "s", nargs);
   }
   for (Py_ssize_t i = 0; i < nargs; ++i) values[i] = args[i];
   const Py_ssize_t keywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
@@ -194,16 +209,21 @@ void bind(const char* function, const char* const* names, int count, int require
     PyObject* name = PyTuple_GET_ITEM(kwnames, k);
     int found = 0;
     while (found < count && PyUnicode_CompareWithASCIIString(name, names[found]) != 0) ++found;
-    if (found == count) raise(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
-    if (values[found]) raise(PyExc_TypeError, "%s() got multiple values for argument '%U'", function, name);
+    if (found == count)
+      raise(PyExc_TypeError, "%s() got an unexpected keyword argument '%U'", function, name);
+    if (values[found])
+      raise(PyExc_TypeError, "%s() got multiple values for argument '%U'", function, name);
     values[found] = args[nargs + k];
   }
   for (int i = 0; i < required; ++i) {
-    if (!values[i]) raise(PyExc_TypeError, "%s() missing required argument '%s' (position %d)", function, names[i], i + 1);
+    if (!values[i])
+      raise(PyExc_TypeError, "%s() missing required argument '%s' (position %d)", function,
+            names[i], i + 1);
   }
 }
 
-// --- small conveniences ----------------------------------------------------------------------------------------------
+// --- small conveniences
+// ----------------------------------------------------------------------------------------------
 
 PyObject* interned(const char* name) { return checked(PyUnicode_InternFromString(name)).release(); }
 

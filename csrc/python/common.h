@@ -1,5 +1,5 @@
-// What every file of the bindings needs: owning references, errors in both directions, the GIL, and the frame that turns
-// C++ exceptions into Python's. Knows no tensor.
+// What every file of the bindings needs: owning references, errors in both directions, the GIL, and
+// the frame that turns C++ exceptions into Python's. Knows no tensor.
 #pragma once
 
 #define PY_SSIZE_T_CLEAN
@@ -13,9 +13,10 @@
 namespace tapegrad::python {
 
 /// Note [Threads that end in the middle]
-/// While the interpreter shuts down, a thread that asks for the GIL never gets it: Python ends the thread by unwinding its
-/// stack. Destructors on the way must neither ask again (an exception out of a destructor is the end of the process) nor
-/// touch Python objects. So whoever asks for the GIL says so before, and the destructors look.
+/// While the interpreter shuts down, a thread that asks for the GIL never gets it: Python ends the
+/// thread by unwinding its stack. Destructors on the way must neither ask again (an exception out
+/// of a destructor is the end of the process) nor touch Python objects. So whoever asks for the GIL
+/// says so before, and the destructors look.
 extern thread_local bool thread_is_leaving [[gnu::tls_model("initial-exec")]];
 
 /// An owning reference to a Python object. Used with the GIL held.
@@ -48,8 +49,9 @@ class Ref {
   PyObject* object_ = nullptr;
 };
 
-/// Drops a reference from any thread: at once with the GIL, else when a thread that has it comes by. Never waits for the
-/// GIL, because a thread that is told to exit while it waits cannot leave a destructor.
+/// Drops a reference from any thread: at once with the GIL, else when a thread that has it comes
+/// by. Never waits for the GIL, because a thread that is told to exit while it waits cannot leave a
+/// destructor.
 void drop_anywhere(PyObject* object) noexcept;
 /// Drops what drop_anywhere put aside. Needs the GIL.
 void drop_pending() noexcept;
@@ -98,8 +100,8 @@ inline int checked(int status) {
 void set_error_from_exception() noexcept;
 void add_exceptions(PyObject* module);
 
-/// The Python state of a thread that has let go of the GIL here, for AcquireGil to come back with: PyGILState_Ensure() is
-/// slower, and not safe while the interpreter shuts down.
+/// The Python state of a thread that has let go of the GIL here, for AcquireGil to come back with:
+/// PyGILState_Ensure() is slower, and not safe while the interpreter shuts down.
 extern thread_local PyThreadState* released_state [[gnu::tls_model("initial-exec")]];
 
 inline void take_gil(PyThreadState* state) {
@@ -180,8 +182,8 @@ struct Guard<F, R (*)(A...)> {
 
 }  // namespace detail
 
-/// The C function that runs F and turns its exceptions into Python's. Exceptions that are not std::exception are the
-/// runtime's way of ending a thread, and pass.
+/// The C function that runs F and turns its exceptions into Python's. Exceptions that are not
+/// std::exception are the runtime's way of ending a thread, and pass.
 template <auto F>
 inline constexpr auto guarded = &detail::Guard<F>::call;
 
@@ -195,25 +197,25 @@ PyMethodDef method(const char* name, const char* doc, int extra = 0) {
     return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(guarded<F>)),
             METH_FASTCALL | METH_KEYWORDS | extra, doc};
   } else if constexpr (std::is_same_v<Function, PyObject* (*)(PyObject*)>) {
-    return {name,
-            [](PyObject* self, PyObject*) { return guarded<F>(self); },
-            METH_NOARGS | extra, doc};
+    return {name, [](PyObject* self, PyObject*) { return guarded<F>(self); }, METH_NOARGS | extra,
+            doc};
   } else {
     static_assert(std::is_same_v<Function, PyObject* (*)(PyObject*, PyObject*)>);
     return {name, guarded<F>, METH_O | extra, doc};
   }
 }
 
-/// Binds FASTCALL arguments to `count` names: values[i] is borrowed, null when not given. The first `positional` may be given
-/// by position, the first `required` must be given. Raises TypeError naming `function`.
-void bind(const char* function, const char* const* names, int count, int required, int positional, Arguments args,
-          Py_ssize_t nargs, PyObject* kwnames, PyObject** values);
+/// Binds FASTCALL arguments to `count` names: values[i] is borrowed, null when not given. The first
+/// `positional` may be given by position, the first `required` must be given. Raises TypeError
+/// naming `function`.
+void bind(const char* function, const char* const* names, int count, int required, int positional,
+          Arguments args, Py_ssize_t nargs, PyObject* kwnames, PyObject** values);
 
 template <int N>
 struct Bound {
   PyObject* values[N] = {};
-  Bound(const char* function, const char* const (&names)[N], int required, Arguments args, Py_ssize_t nargs,
-        PyObject* kwnames, int positional = N) {
+  Bound(const char* function, const char* const (&names)[N], int required, Arguments args,
+        Py_ssize_t nargs, PyObject* kwnames, int positional = N) {
     bind(function, names, N, required, positional, args, nargs, kwnames, values);
   }
   PyObject* operator[](int i) const { return values[i]; }

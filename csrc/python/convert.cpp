@@ -20,7 +20,8 @@ bool is_numpy_scalar(PyObject* object) {
   const std::string_view name = Py_TYPE(object)->tp_name;
   if (!name.starts_with("numpy.")) return false;
   const std::string_view kind = name.substr(6);
-  for (const std::string_view number : {"float", "int", "uint", "bool", "longlong", "ulonglong", "longdouble"}) {
+  for (const std::string_view number :
+       {"float", "int", "uint", "bool", "longlong", "ulonglong", "longdouble"}) {
     if (kind.starts_with(number)) return true;
   }
   return false;
@@ -63,7 +64,9 @@ Scalar as_scalar(PyObject* object) {
   if (PyLong_Check(object)) {
     int overflow = 0;
     const long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
-    if (overflow) throw ValueError("Python int " + to_string(checked(PyObject_Str(object)).get()) + " does not fit into int64");
+    if (overflow)
+      throw ValueError("Python int " + to_string(checked(PyObject_Str(object)).get()) +
+                       " does not fit into int64");
     return static_cast<int64_t>(value);
   }
   if (is_tensor(object)) return unwrap(object).item();
@@ -75,9 +78,12 @@ Scalar as_scalar(PyObject* object) {
 
 PyObject* from_scalar(Scalar value) {
   switch (value.kind()) {
-    case Scalar::Kind::Bool: return PyBool_FromLong(value.to_bool());
-    case Scalar::Kind::Int: return PyLong_FromLongLong(value.to_int());
-    default: return PyFloat_FromDouble(value.to_double());
+    case Scalar::Kind::Bool:
+      return PyBool_FromLong(value.to_bool());
+    case Scalar::Kind::Int:
+      return PyLong_FromLongLong(value.to_int());
+    default:
+      return PyFloat_FromDouble(value.to_double());
   }
 }
 
@@ -100,8 +106,8 @@ void as_ints(PyObject* object, const char* what, Dims& result) {
   PyObject** items = PySequence_Fast_ITEMS(object);
   for (Py_ssize_t i = 0; i < count; ++i) {
     if (!is_integer_like(items[i])) {
-      raise(PyExc_TypeError, "%s must be tuple of ints, but found element of type %s at pos %zd", what,
-            type_name(items[i]).c_str(), i);
+      raise(PyExc_TypeError, "%s must be tuple of ints, but found element of type %s at pos %zd",
+            what, type_name(items[i]).c_str(), i);
     }
     result.push_back(as_int(items[i]));
   }

@@ -1,5 +1,5 @@
-// From Python values to C++ ones: numbers, scalars, lists of integers, tensors. Functions named `as_` convert and raise,
-// those named `is_` only look.
+// From Python values to C++ ones: numbers, scalars, lists of integers, tensors. Functions named
+// `as_` convert and raise, those named `is_` only look.
 #pragma once
 
 #include <vector>
@@ -29,11 +29,13 @@ Tensor as_tensor_or_number(PyObject* object);
 void as_ints(PyObject* object, const char* what, Dims& result);
 bool is_int_list(PyObject* object);
 
-/// A tensor of any data: a tensor itself, an array (sharing memory where it can), numbers, nested sequences.
+/// A tensor of any data: a tensor itself, an array (sharing memory where it can), numbers, nested
+/// sequences.
 Tensor as_tensor(PyObject* object, std::optional<DType> dtype = {});
 /// Nested sequences and numbers, copied; the dtype is inferred as PyTorch does.
 Tensor tensor_from_data(PyObject* data, std::optional<DType> dtype);
-/// An array that shares memory with the result. Raises on negative strides and on dtypes that have no counterpart.
+/// An array that shares memory with the result. Raises on negative strides and on dtypes that have
+/// no counterpart.
 Tensor tensor_from_array(PyObject* array, bool warn_read_only = true);
 /// A NumPy array that shares the tensor's memory.
 PyObject* tensor_to_array(PyObject* self);

@@ -16,8 +16,8 @@ namespace tapegrad::python {
 
 namespace {
 
-/// All overloads behind one Python name. Signatures are parsed at the first call, because that takes longer than
-/// everything else at import.
+/// All overloads behind one Python name. Signatures are parsed at the first call, because that
+/// takes longer than everything else at import.
 struct Overloads {
   std::string name;       // as Python calls it: "add_" for the in-place form of add
   std::string qualified;  // "Tensor.add_"
@@ -30,8 +30,7 @@ struct Overloads {
 };
 
 struct PyOperation {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   Overloads* overloads;
 };
 
@@ -39,10 +38,12 @@ PyTypeObject* function_type = nullptr;
 PyTypeObject* method_type = nullptr;
 PyObject* return_types = nullptr;  // the module tapegrad.return_types
 
-// --- results ---------------------------------------------------------------------------------------------------------
+// --- results
+// ---------------------------------------------------------------------------------------------------------
 
 PyObject* named_tuple_repr(PyObject* self) {
-  const Ref fields = checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(self)), "__match_args__"));
+  const Ref fields =
+      checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(self)), "__match_args__"));
   std::string text = std::string(Py_TYPE(self)->tp_name) + "(";
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self); ++i) {
     text += (i ? ",\n" : "\n") + to_string(PyTuple_GET_ITEM(fields.get(), i)) + "=";
@@ -60,7 +61,8 @@ PyTypeObject* named_tuple_type(const Overloads& overloads, const Signature& sign
   // The type keeps pointers to these for the life of the process.
   auto* full_name = new std::string("tapegrad.return_types." + name);
   auto* fields = new std::vector<PyStructSequence_Field>;
-  for (const std::string& field : signature.result_names) fields->push_back({(new std::string(field))->c_str(), nullptr});
+  for (const std::string& field : signature.result_names)
+    fields->push_back({(new std::string(field))->c_str(), nullptr});
   fields->push_back({nullptr, nullptr});
   auto* doc = new std::string("What " + overloads.name + "() returns.");
   PyStructSequence_Desc description = {full_name->c_str(), doc->c_str(), fields->data(),
@@ -72,7 +74,8 @@ PyTypeObject* named_tuple_type(const Overloads& overloads, const Signature& sign
   return type;
 }
 
-PyObject* wrap_tensors(const Signature& signature, PyTypeObject* type, const std::vector<Tensor>& tensors) {
+PyObject* wrap_tensors(const Signature& signature, PyTypeObject* type,
+                       const std::vector<Tensor>& tensors) {
   if (signature.result_names.empty()) return wrap_tuple(tensors.data(), tensors.size());
   Ref result = checked(PyStructSequence_New(type));
   for (size_t i = 0; i < tensors.size(); ++i) {
@@ -84,14 +87,22 @@ PyObject* wrap_tensors(const Signature& signature, PyTypeObject* type, const std
 PyObject* wrap_result(const Signature& signature, PyTypeObject* type, ops::Result& result) {
   using Kind = ops::Result::Kind;
   switch (result.kind) {
-    case Kind::Tensor: return wrap(std::move(result.tensor));
-    case Kind::Tensors: return wrap_tensors(signature, type, result.tensors);
-    case Kind::Int: return PyLong_FromLongLong(result.integer);
-    case Kind::Float: return PyFloat_FromDouble(result.floating);
-    case Kind::Bool: return PyBool_FromLong(result.boolean);
-    case Kind::Scalar: return from_scalar(result.scalar);
-    case Kind::DType: return Py_NewRef(dtype_object(result.dtype));
-    case Kind::None: break;
+    case Kind::Tensor:
+      return wrap(std::move(result.tensor));
+    case Kind::Tensors:
+      return wrap_tensors(signature, type, result.tensors);
+    case Kind::Int:
+      return PyLong_FromLongLong(result.integer);
+    case Kind::Float:
+      return PyFloat_FromDouble(result.floating);
+    case Kind::Bool:
+      return PyBool_FromLong(result.boolean);
+    case Kind::Scalar:
+      return from_scalar(result.scalar);
+    case Kind::DType:
+      return Py_NewRef(dtype_object(result.dtype));
+    case Kind::None:
+      break;
   }
   Py_RETURN_NONE;
 }
@@ -104,33 +115,40 @@ PyObject* assign_to_out(const Overloads& overloads, PyObject* out, ops::Result& 
   }
   const Py_ssize_t count = is_tensor(out) ? -1 : PySequence_Fast_GET_SIZE(out);
   if (count != static_cast<Py_ssize_t>(result.tensors.size())) {
-    raise(PyExc_TypeError, "%s(): argument 'out' must have one tensor for each of the %zu results", overloads.name.c_str(),
+    raise(PyExc_TypeError, "%s(): argument 'out' must have one tensor for each of the %zu results",
+          overloads.name.c_str(),
           result.kind == ops::Result::Kind::Tensor ? size_t{1} : result.tensors.size());
   }
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* item = PySequence_Fast_GET_ITEM(out, i);
     expect_tensor(item, overloads.name.c_str(), "out");
-    autograd::assign_out(overloads.name.c_str(), unwrap(item), result.tensors[static_cast<size_t>(i)]);
+    autograd::assign_out(overloads.name.c_str(), unwrap(item),
+                         result.tensors[static_cast<size_t>(i)]);
   }
   return Py_NewRef(out);
 }
 
 /// device, layout, ... : what creation functions take besides values.
-void apply_shell(const Overloads& overloads, const Signature& signature, const Call& call, ops::Result& result) {
+void apply_shell(const Overloads& overloads, const Signature& signature, const Call& call,
+                 ops::Result& result) {
   const auto given = [&call](int i) { return call.slot(i) && call.slot(i) != Py_None; };
   if (given(signature.memory_format) && result.kind == ops::Result::Kind::Tensor) {
-    result.tensor = with_memory_format(result.tensor, *as_memory_format(call.slot(signature.memory_format)));
+    result.tensor =
+        with_memory_format(result.tensor, *as_memory_format(call.slot(signature.memory_format)));
   }
   if (call.slot(signature.requires_grad) == Py_True && result.kind == ops::Result::Kind::Tensor) {
     if (!is_floating_point(result.tensor.dtype())) {
-      throw GradError(core::text(overloads.name, ": only floating-point tensors can require gradients, the result would be ",
-                                 dtype_name(result.tensor.dtype())));
+      throw GradError(
+          core::text(overloads.name,
+                     ": only floating-point tensors can require gradients, the result would be ",
+                     dtype_name(result.tensor.dtype())));
     }
     result.tensor.set_requires_grad(true);
   }
 }
 
-// --- the call --------------------------------------------------------------------------------------------------------
+// --- the call
+// --------------------------------------------------------------------------------------------------------
 
 void parse_all(Overloads& overloads) {
   std::vector<Signature> signatures;
@@ -141,7 +159,8 @@ void parse_all(Overloads& overloads) {
 
 PyObject* run(Overloads& overloads, size_t which, Call& call) {
   const Signature& signature = overloads.signatures[which];
-  if (signature.device >= 0) [[unlikely]] expect_cpu(call.slot(signature.device), overloads.name.c_str());
+  if (signature.device >= 0) [[unlikely]]
+    expect_cpu(call.slot(signature.device), overloads.name.c_str());
   call.convert(signature);
   if (overloads.is_inplace && is_grad_enabled() && unwrap(call.slot(0)).requires_grad()) {
     // What the rule saves of its input must survive the write.
@@ -177,13 +196,15 @@ std::string signature_text(const Overloads& overloads, const Signature& signatur
   return text;
 }
 
-[[noreturn]] void no_overload(const Overloads& overloads, Arguments args, Py_ssize_t nargs, PyObject* kwnames,
-                              bool numbers) {
+[[noreturn]] void no_overload(const Overloads& overloads, Arguments args, Py_ssize_t nargs,
+                              PyObject* kwnames, bool numbers) {
   std::string text = overloads.name + "(): ";
-  // Of several overloads the one that goes wrong latest in its list is the likeliest to have been meant; with one, it.
+  // Of several overloads the one that goes wrong latest in its list is the likeliest to have been
+  // meant; with one, it.
   if (overloads.signatures.size() == 1) {
     Call call;
-    text += call.explain(overloads.signatures[0], overloads.is_method, args, nargs, kwnames, numbers);
+    text +=
+        call.explain(overloads.signatures[0], overloads.is_method, args, nargs, kwnames, numbers);
     text += "; expected " + signature_text(overloads, overloads.signatures[0]);
   } else {
     text += "received an invalid combination of arguments - got (";
@@ -203,11 +224,14 @@ std::string signature_text(const Overloads& overloads, const Signature& signatur
   raise(PyExc_TypeError, "%s", text.c_str());
 }
 
-PyObject* call_overloads(Overloads& overloads, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  if (overloads.signatures.empty()) [[unlikely]] parse_all(overloads);
+PyObject* call_overloads(Overloads& overloads, Arguments args, Py_ssize_t nargs,
+                         PyObject* kwnames) {
+  if (overloads.signatures.empty()) [[unlikely]]
+    parse_all(overloads);
   if (overloads.is_method) {
     if (nargs == 0 || !is_tensor(args[0])) {
-      raise(PyExc_TypeError, "%s() needs a Tensor as its first argument", overloads.qualified.c_str());
+      raise(PyExc_TypeError, "%s() needs a Tensor as its first argument",
+            overloads.qualified.c_str());
     }
   }
   Call call;
@@ -232,16 +256,20 @@ PyObject* call_overloads(Overloads& overloads, Arguments args, Py_ssize_t nargs,
 
 PyObject* call_operation(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   try {
-    return call_overloads(*reinterpret_cast<PyOperation*>(self)->overloads, args, PyVectorcall_NARGS(nargsf), kwnames);
+    return call_overloads(*reinterpret_cast<PyOperation*>(self)->overloads, args,
+                          PyVectorcall_NARGS(nargsf), kwnames);
   } catch (const std::exception&) {
     set_error_from_exception();
     return nullptr;
   }
 }
 
-// --- the callable types ----------------------------------------------------------------------------------------------
+// --- the callable types
+// ----------------------------------------------------------------------------------------------
 
-const Overloads& overloads_of(PyObject* self) { return *reinterpret_cast<PyOperation*>(self)->overloads; }
+const Overloads& overloads_of(PyObject* self) {
+  return *reinterpret_cast<PyOperation*>(self)->overloads;
+}
 
 PyObject* get_doc(PyObject* self, void*) {
   const Overloads& overloads = overloads_of(self);
@@ -253,7 +281,8 @@ PyObject* get_doc(PyObject* self, void*) {
   }
   if (overloads.is_inplace) {
     const std::string name(overloads.entries[0]->name());
-    text += "\nIn-place version of " + name + "(): writes the result into the first argument and returns it.\n";
+    text += "\nIn-place version of " + name +
+            "(): writes the result into the first argument and returns it.\n";
   }
   for (const ops::OpEntry* entry : overloads.entries) {
     if (!entry->doc.empty()) text += "\n" + std::string(entry->doc) + "\n";
@@ -263,8 +292,9 @@ PyObject* get_doc(PyObject* self, void*) {
 
 PyObject* operation_repr(PyObject* self) {
   const Overloads& overloads = overloads_of(self);
-  return PyUnicode_FromFormat(overloads.is_method ? "<method '%s' of 'tapegrad.Tensor' objects>" : "<built-in function %s>",
-                              overloads.name.c_str());
+  return PyUnicode_FromFormat(
+      overloads.is_method ? "<method '%s' of 'tapegrad.Tensor' objects>" : "<built-in function %s>",
+      overloads.name.c_str());
 }
 
 PyObject* operation_reduce(PyObject* self) {
@@ -277,14 +307,20 @@ PyObject* operation_reduce(PyObject* self) {
 PyGetSetDef operation_getset[] = {
     {"__doc__", guarded<&get_doc>, nullptr, nullptr, nullptr},
     {"__name__",
-     [](PyObject* self, void*) -> PyObject* { return PyUnicode_FromString(overloads_of(self).name.c_str()); }, nullptr,
-     nullptr, nullptr},
+     [](PyObject* self, void*) -> PyObject* {
+       return PyUnicode_FromString(overloads_of(self).name.c_str());
+     },
+     nullptr, nullptr, nullptr},
     {"__qualname__",
-     [](PyObject* self, void*) -> PyObject* { return PyUnicode_FromString(overloads_of(self).qualified.c_str()); },
+     [](PyObject* self, void*) -> PyObject* {
+       return PyUnicode_FromString(overloads_of(self).qualified.c_str());
+     },
      nullptr, nullptr, nullptr},
     {"__module__",
-     [](PyObject* self, void*) -> PyObject* { return PyUnicode_FromString(overloads_of(self).module); }, nullptr, nullptr,
-     nullptr},
+     [](PyObject* self, void*) -> PyObject* {
+       return PyUnicode_FromString(overloads_of(self).module);
+     },
+     nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
@@ -293,7 +329,8 @@ PyMemberDef operation_members[] = {
     {nullptr, 0, 0, 0, nullptr},
 };
 
-// A function kept as a class attribute stays a function; the slot is there so that inspect and help() know a routine.
+// A function kept as a class attribute stays a function; the slot is there so that inspect and
+// help() know a routine.
 PyObject* get_function(PyObject* self, PyObject*, PyObject*) { return Py_NewRef(self); }
 PyObject* get_method(PyObject* self, PyObject* object, PyObject*) {
   if (!object) return Py_NewRef(self);
@@ -301,7 +338,8 @@ PyObject* get_method(PyObject* self, PyObject* object, PyObject*) {
 }
 
 PyTypeObject* make_operation_type(const char* name, descrgetfunc get, unsigned long flags) {
-  static PyMethodDef methods[] = {method<&operation_reduce>("__reduce__", nullptr), {nullptr, nullptr, 0, nullptr}};
+  static PyMethodDef methods[] = {method<&operation_reduce>("__reduce__", nullptr),
+                                  {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {{Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
                          {Py_tp_descr_get, reinterpret_cast<void*>(get)},
                          {Py_tp_repr, reinterpret_cast<void*>(guarded<&operation_repr>)},
@@ -309,8 +347,9 @@ PyTypeObject* make_operation_type(const char* name, descrgetfunc get, unsigned l
                          {Py_tp_members, operation_members},
                          {Py_tp_methods, methods},
                          {0, nullptr}};
-  PyType_Spec spec = {name, sizeof(PyOperation), 0, static_cast<unsigned>(Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | flags),
-                      slots};
+  PyType_Spec spec = {
+      name, sizeof(PyOperation), 0,
+      static_cast<unsigned>(Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | flags), slots};
   return make_type(spec);
 }
 
@@ -323,29 +362,34 @@ PyObject* make_operation(Overloads* overloads) {
   return reinterpret_cast<PyObject*>(self);
 }
 
-// --- tables ----------------------------------------------------------------------------------------------------------
+// --- tables
+// ----------------------------------------------------------------------------------------------------------
 
 /// PyTorch's second names, for whatever of the first there is.
 constexpr std::pair<const char*, const char*> kAliases[] = {
-    {"absolute", "abs"},      {"multiply", "mul"},     {"subtract", "sub"},     {"divide", "div"},
-    {"true_divide", "div"},   {"negative", "neg"},     {"greater", "gt"},       {"greater_equal", "ge"},
-    {"less", "lt"},           {"less_equal", "le"},    {"not_equal", "ne"},     {"clip", "clamp"},
-    {"concat", "cat"},        {"concatenate", "cat"},  {"swapaxes", "transpose"}, {"swapdims", "transpose"},
-    {"moveaxis", "movedim"},  {"arccos", "acos"},      {"arcsin", "asin"},      {"arctan", "atan"},
-    {"arccosh", "acosh"},     {"arcsinh", "asinh"},    {"arctanh", "atanh"},    {"arctan2", "atan2"},
-    {"fix", "trunc"},         {"ger", "outer"},        {"inverse", "inv"},      {"row_stack", "vstack"},
+    {"absolute", "abs"},       {"multiply", "mul"},     {"subtract", "sub"},
+    {"divide", "div"},         {"true_divide", "div"},  {"negative", "neg"},
+    {"greater", "gt"},         {"greater_equal", "ge"}, {"less", "lt"},
+    {"less_equal", "le"},      {"not_equal", "ne"},     {"clip", "clamp"},
+    {"concat", "cat"},         {"concatenate", "cat"},  {"swapaxes", "transpose"},
+    {"swapdims", "transpose"}, {"moveaxis", "movedim"}, {"arccos", "acos"},
+    {"arcsin", "asin"},        {"arctan", "atan"},      {"arccosh", "acosh"},
+    {"arcsinh", "asinh"},      {"arctanh", "atanh"},    {"arctan2", "atan2"},
+    {"fix", "trunc"},          {"ger", "outer"},        {"inverse", "inv"},
+    {"row_stack", "vstack"},
 };
 
 struct Spaces {
   std::map<std::string, Overloads*> functions, nn, methods;
 };
 
-void register_entry(std::map<std::string, Overloads*>& space, const ops::OpEntry& entry, bool is_method,
-                    bool is_inplace, const char* module) {
+void register_entry(std::map<std::string, Overloads*>& space, const ops::OpEntry& entry,
+                    bool is_method, bool is_inplace, const char* module) {
   std::string name(entry.name());
   if (is_inplace) name += "_";
   Overloads*& overloads = space[name];
-  if (overloads && is_inplace && !overloads->is_inplace) return;  // written by hand: faster, and leads
+  if (overloads && is_inplace && !overloads->is_inplace)
+    return;  // written by hand: faster, and leads
   if (overloads && !is_inplace && overloads->is_inplace) overloads->entries.clear();
   if (!overloads) overloads = new Overloads;  // lives as long as the functions, which is for ever
   overloads->name = name;
@@ -381,7 +425,8 @@ PyObject* op_names(PyObject*) {
   Ref names = checked(PySet_New(nullptr));
   for (const ops::OpEntry& entry : ops::op_table()) {
     const std::string_view name = entry.name();
-    const Ref text = checked(PyUnicode_FromStringAndSize(name.data(), static_cast<Py_ssize_t>(name.size())));
+    const Ref text =
+        checked(PyUnicode_FromStringAndSize(name.data(), static_cast<Py_ssize_t>(name.size())));
     checked(PySet_Add(names.get(), text.get()));
   }
   Ref list = checked(PySequence_List(names.get()));
@@ -392,8 +437,9 @@ PyObject* op_names(PyObject*) {
 PyObject* op_table_list(PyObject*) {
   Ref list = checked(PyList_New(0));
   for (const ops::OpEntry& entry : ops::op_table()) {
-    const Ref row = checked(Py_BuildValue("(s#s#i)", entry.signature.data(), static_cast<Py_ssize_t>(entry.signature.size()),
-                                          entry.doc.data(), static_cast<Py_ssize_t>(entry.doc.size()), entry.variants));
+    const Ref row = checked(Py_BuildValue(
+        "(s#s#i)", entry.signature.data(), static_cast<Py_ssize_t>(entry.signature.size()),
+        entry.doc.data(), static_cast<Py_ssize_t>(entry.doc.size()), entry.variants));
     checked(PyList_Append(list.get(), row.get()));
   }
   return list.release();
@@ -430,8 +476,9 @@ Tensor with_memory_format(const Tensor& tensor, MemoryFormat format) {
   if (format == MemoryFormat::Contiguous) return contiguous(tensor);
   const int64_t wanted = format == MemoryFormat::ChannelsLast ? 4 : 5;
   if (tensor.dim() != wanted) {
-    throw ShapeError(core::text("memory_format: ", wanted == 4 ? "channels_last" : "channels_last_3d", " needs a tensor of ",
-                                wanted, " dimensions, got shape ", shape_string(tensor.sizes())));
+    throw ShapeError(core::text(
+        "memory_format: ", wanted == 4 ? "channels_last" : "channels_last_3d",
+        " needs a tensor of ", wanted, " dimensions, got shape ", shape_string(tensor.sizes())));
   }
   if (is_channels_last(tensor)) return tensor;
   Dims last{0}, back{0, wanted - 1};
@@ -443,24 +490,30 @@ Tensor with_memory_format(const Tensor& tensor, MemoryFormat format) {
 
 void add_operations(PyObject* module, PyObject* nn) {
   function_type = make_operation_type("tapegrad._C.Operation", get_function, 0);
-  method_type = make_operation_type("tapegrad._C.OperationMethod", get_method, Py_TPFLAGS_METHOD_DESCRIPTOR);
+  method_type =
+      make_operation_type("tapegrad._C.OperationMethod", get_method, Py_TPFLAGS_METHOD_DESCRIPTOR);
   return_types = checked(PyModule_New("tapegrad.return_types")).release();
-  checked(PyObject_SetAttrString(return_types, "__doc__",
-                                 checked(PyUnicode_FromString("The named tuples that operations return.")).get()));
+  checked(PyObject_SetAttrString(
+      return_types, "__doc__",
+      checked(PyUnicode_FromString("The named tuples that operations return.")).get()));
   checked(PyDict_SetItemString(PyImport_GetModuleDict(), "tapegrad.return_types", return_types));
   add_object(module, "return_types", Py_NewRef(return_types));
 
   Spaces spaces;
   for (const ops::OpEntry& entry : ops::op_table()) {
     const bool inplace = entry.variants & ops::kInplace;
-    if (entry.variants & ops::kFunction) register_entry(spaces.functions, entry, false, false, "tapegrad");
-    if (entry.variants & ops::kMethod) register_entry(spaces.methods, entry, true, false, "tapegrad");
-    if (entry.variants & ops::kNN) register_entry(spaces.nn, entry, false, false, "tapegrad.nn.functional");
+    if (entry.variants & ops::kFunction)
+      register_entry(spaces.functions, entry, false, false, "tapegrad");
+    if (entry.variants & ops::kMethod)
+      register_entry(spaces.methods, entry, true, false, "tapegrad");
+    if (entry.variants & ops::kNN)
+      register_entry(spaces.nn, entry, false, false, "tapegrad.nn.functional");
     if (inplace && (entry.variants & (ops::kFunction | ops::kMethod))) {
       register_entry(spaces.functions, entry, false, true, "tapegrad");
       register_entry(spaces.methods, entry, true, true, "tapegrad");
     }
-    if (inplace && (entry.variants & ops::kNN)) register_entry(spaces.nn, entry, false, true, "tapegrad.nn.functional");
+    if (inplace && (entry.variants & ops::kNN))
+      register_entry(spaces.nn, entry, false, true, "tapegrad.nn.functional");
   }
   add_space(module, PyModule_GetDict(module), spaces.functions);
   add_space(nn, PyModule_GetDict(nn), spaces.nn);
@@ -468,7 +521,8 @@ void add_operations(PyObject* module, PyObject* nn) {
 
   static PyMethodDef functions[] = {
       method<&op_names>("_op_names", "Names of all operations."),
-      method<&op_table_list>("_op_table", "(signature, doc, variants) of every entry of the op table."),
+      method<&op_table_list>("_op_table",
+                             "(signature, doc, variants) of every entry of the op table."),
       method<&check_table>("_check_op_table", "Raise unless all signatures can be parsed."),
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));

@@ -12,8 +12,7 @@ PyTypeObject* generator_type = nullptr;
 namespace {
 
 struct PyGenerator {
-  PyObject_HEAD
-  Generator* generator;
+  PyObject_HEAD Generator* generator;
   bool owned;
 };
 
@@ -22,7 +21,9 @@ PyObject* the_default = nullptr;
 PyObject* generator_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   PyObject* device = nullptr;
   static const char* names[] = {"device", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:Generator", const_cast<char**>(names), &device)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|O:Generator", const_cast<char**>(names),
+                                   &device))
+    return nullptr;
   expect_cpu(device, "Generator");
   Ref self = checked(type->tp_alloc(type, 0));
   reinterpret_cast<PyGenerator*>(self.get())->generator = new Generator;
@@ -40,7 +41,8 @@ void generator_dealloc(PyObject* self) {
 
 uint64_t as_seed(PyObject* object, const char* function) {
   if (!is_integer_like(object)) {
-    raise(PyExc_TypeError, "%s(): argument 'seed' must be int, not %s", function, type_name(object).c_str());
+    raise(PyExc_TypeError, "%s(): argument 'seed' must be int, not %s", function,
+          type_name(object).c_str());
   }
   const Ref index = checked(PyNumber_Index(object));
   int overflow = 0;
@@ -50,7 +52,9 @@ uint64_t as_seed(PyObject* object, const char* function) {
   const unsigned long long large = PyLong_AsUnsignedLongLong(index.get());
   if (PyErr_Occurred()) {
     PyErr_Clear();
-    raise(PyExc_RuntimeError, "%s(): the seed %R is not in [-0x8000_0000_0000_0000, 0xffff_ffff_ffff_ffff]", function, object);
+    raise(PyExc_RuntimeError,
+          "%s(): the seed %R is not in [-0x8000_0000_0000_0000, 0xffff_ffff_ffff_ffff]", function,
+          object);
   }
   return large;
 }
@@ -59,8 +63,12 @@ PyObject* seed_with(PyObject* self, PyObject* seed) {
   generator_of(self)->manual_seed(as_seed(seed, "manual_seed"));
   return Py_NewRef(self);
 }
-PyObject* seed_fresh(PyObject* self) { return PyLong_FromUnsignedLongLong(generator_of(self)->seed()); }
-PyObject* initial_seed(PyObject* self) { return PyLong_FromUnsignedLongLong(generator_of(self)->initial_seed()); }
+PyObject* seed_fresh(PyObject* self) {
+  return PyLong_FromUnsignedLongLong(generator_of(self)->seed());
+}
+PyObject* initial_seed(PyObject* self) {
+  return PyLong_FromUnsignedLongLong(generator_of(self)->initial_seed());
+}
 
 PyObject* get_state(PyObject* self) {
   const uint64_t state[2] = {generator_of(self)->initial_seed(), generator_of(self)->offset()};
@@ -72,7 +80,9 @@ PyObject* get_state(PyObject* self) {
 PyObject* set_state(PyObject* self, PyObject* object) {
   const Tensor& state = expect_tensor(object, "set_state", "new_state");
   if (state.dtype() != DType::UInt8 || state.numel() != 16 || !state.is_contiguous()) {
-    throw ValueError("set_state: expected what get_state() gave, a uint8 tensor of 16 elements; got " + core::describe(state));
+    throw ValueError(
+        "set_state: expected what get_state() gave, a uint8 tensor of 16 elements; got " +
+        core::describe(state));
   }
   uint64_t values[2];
   std::memcpy(values, state.data(), sizeof values);
@@ -82,20 +92,23 @@ PyObject* set_state(PyObject* self, PyObject* object) {
 
 PyObject* clone_state(PyObject* self) {
   Ref other = checked(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(generator_type)));
-  generator_of(other.get())->set_state(generator_of(self)->initial_seed(), generator_of(self)->offset());
+  generator_of(other.get())
+      ->set_state(generator_of(self)->initial_seed(), generator_of(self)->offset());
   return other.release();
 }
 
 PyObject* rebuild_generator(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
   const Bound<2> bound("_rebuild_generator", {"seed", "offset"}, 2, args, nargs, kwnames);
   Ref other = checked(PyObject_CallNoArgs(reinterpret_cast<PyObject*>(generator_type)));
-  generator_of(other.get())->set_state(as_seed(bound[0], "_rebuild_generator"), as_seed(bound[1], "_rebuild_generator"));
+  generator_of(other.get())
+      ->set_state(as_seed(bound[0], "_rebuild_generator"), as_seed(bound[1], "_rebuild_generator"));
   return other.release();
 }
 
 PyObject* generator_reduce(PyObject* self) {
   const Ref rebuild = imported_attribute("tapegrad._C", "_rebuild_generator");
-  return Py_BuildValue("(O(KK))", rebuild.get(), static_cast<unsigned long long>(generator_of(self)->initial_seed()),
+  return Py_BuildValue("(O(KK))", rebuild.get(),
+                       static_cast<unsigned long long>(generator_of(self)->initial_seed()),
                        static_cast<unsigned long long>(generator_of(self)->offset()));
 }
 
@@ -112,13 +125,18 @@ PyObject* default_set_state(PyObject*, PyObject* state) {
 
 }  // namespace
 
-Generator* generator_of(PyObject* object) { return reinterpret_cast<PyGenerator*>(object)->generator; }
+Generator* generator_of(PyObject* object) {
+  return reinterpret_cast<PyGenerator*>(object)->generator;
+}
 
 void add_generator(PyObject* module) {
-  static PyGetSetDef getset[] = {{"device", generator_device, nullptr, "Always device('cpu').", nullptr},
-                                 {nullptr, nullptr, nullptr, nullptr, nullptr}};
+  static PyGetSetDef getset[] = {
+      {"device", generator_device, nullptr, "Always device('cpu').", nullptr},
+      {nullptr, nullptr, nullptr, nullptr, nullptr}};
   static PyMethodDef methods[] = {
-      method<&seed_with>("manual_seed", "manual_seed(seed): start the stream of that seed; returns the generator."),
+      method<&seed_with>(
+          "manual_seed",
+          "manual_seed(seed): start the stream of that seed; returns the generator."),
       method<&seed_fresh>("seed", "Take a seed from the operating system; returns it."),
       method<&initial_seed>("initial_seed", "The seed of the stream."),
       method<&get_state>("get_state", "Seed and position in the stream, as a uint8 tensor."),
@@ -127,15 +145,18 @@ void add_generator(PyObject* module) {
       method<&generator_reduce>("__reduce__", nullptr),
       {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {
-      {Py_tp_doc, const_cast<char*>("A stream of random numbers: the same seed gives the same numbers, whatever the threads do.\n\n"
-                                    ">>> import tapegrad as tg\n>>> g = tg.Generator().manual_seed(1)\n"
-                                    ">>> g.initial_seed()\n1")},
+      {Py_tp_doc,
+       const_cast<char*>("A stream of random numbers: the same seed gives the same numbers, "
+                         "whatever the threads do.\n\n"
+                         ">>> import tapegrad as tg\n>>> g = tg.Generator().manual_seed(1)\n"
+                         ">>> g.initial_seed()\n1")},
       {Py_tp_new, reinterpret_cast<void*>(guarded<&generator_new>)},
       {Py_tp_dealloc, reinterpret_cast<void*>(generator_dealloc)},
       {Py_tp_getset, getset},
       {Py_tp_methods, methods},
       {0, nullptr}};
-  PyType_Spec spec = {"tapegrad.Generator", sizeof(PyGenerator), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+  PyType_Spec spec = {"tapegrad.Generator", sizeof(PyGenerator), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
   generator_type = make_type(spec);
   add_object(module, "Generator", Py_NewRef(reinterpret_cast<PyObject*>(generator_type)));
   the_default = checked(generator_type->tp_alloc(generator_type, 0)).release();
@@ -143,11 +164,14 @@ void add_generator(PyObject* module) {
   reinterpret_cast<PyGenerator*>(the_default)->owned = false;
   add_object(module, "default_generator", Py_NewRef(the_default));
   static PyMethodDef functions[] = {
-      method<&default_manual_seed>("manual_seed", "manual_seed(seed): seed the default generator; returns it."),
-      method<&default_seed>("seed", "Seed the default generator from the operating system; returns the seed."),
+      method<&default_manual_seed>("manual_seed",
+                                   "manual_seed(seed): seed the default generator; returns it."),
+      method<&default_seed>(
+          "seed", "Seed the default generator from the operating system; returns the seed."),
       method<&default_initial_seed>("initial_seed", "The default generator's seed."),
       method<&default_get_state>("get_rng_state", "The default generator's state, a uint8 tensor."),
-      method<&default_set_state>("set_rng_state", "set_rng_state(new_state): set the default generator's state."),
+      method<&default_set_state>("set_rng_state",
+                                 "set_rng_state(new_state): set the default generator's state."),
       method<&rebuild_generator>("_rebuild_generator", "What unpickling a generator calls."),
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));

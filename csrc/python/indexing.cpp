@@ -1,5 +1,6 @@
-// x[...] and x[...] = value. Integers, slices, None and Ellipsis make views, one after the other; arrays of integers and
-// masks are collected and go to index() and index_put_() at the end, which place the result's dimensions as NumPy does.
+// x[...] and x[...] = value. Integers, slices, None and Ellipsis make views, one after the other;
+// arrays of integers and masks are collected and go to index() and index_put_() at the end, which
+// place the result's dimensions as NumPy does.
 #include <string>
 #include <vector>
 
@@ -15,14 +16,16 @@ namespace {
 
 struct Indexed {
   Tensor view;
-  std::vector<Tensor> indices;  // by dimension of `view`; undefined where it is taken whole. Empty: only a view
+  std::vector<Tensor>
+      indices;  // by dimension of `view`; undefined where it is taken whole. Empty: only a view
 };
 
 /// `source_dim` is the dimension as the user counts it, before earlier entries took some away.
 Tensor select_checked(const Tensor& x, int64_t dim, int64_t index, int64_t source_dim) {
   const int64_t size = x.sizes()[static_cast<size_t>(dim)];
   if (index < -size || index >= size) {
-    throw IndexError(core::text("index ", index, " is out of bounds for dimension ", source_dim, " with size ", size));
+    throw IndexError(core::text("index ", index, " is out of bounds for dimension ", source_dim,
+                                " with size ", size));
   }
   return select(x, dim, index < 0 ? index + size : index);
 }
@@ -35,7 +38,8 @@ int64_t slice_bound(PyObject* object) {
     return value;
   }
   if (!is_integer_like(object)) {
-    raise(PyExc_TypeError, "slice indices must be integers or None or have an __index__ method, got %s",
+    raise(PyExc_TypeError,
+          "slice indices must be integers or None or have an __index__ method, got %s",
           type_name(object).c_str());
   }
   return as_int(object);
@@ -46,7 +50,8 @@ Tensor slice_checked(const Tensor& x, int64_t dim, PyObject* object) {
   std::optional<int64_t> start, stop;
   int64_t step = 1;
   if (parts->step != Py_None) step = slice_bound(parts->step);
-  if (step <= 0) throw ValueError("slice step must be positive; flip() the dimension to go backwards");
+  if (step <= 0)
+    throw ValueError("slice step must be positive; flip() the dimension to go backwards");
   if (parts->start != Py_None) start = slice_bound(parts->start);
   if (parts->stop != Py_None) stop = slice_bound(parts->stop);
   if (!start && !stop && step == 1) return x;
@@ -55,8 +60,9 @@ Tensor slice_checked(const Tensor& x, int64_t dim, PyObject* object) {
 
 /// Entries that are neither basic nor an index: sequences are turned into tensors.
 bool is_index_sequence(PyObject* object) {
-  return PyList_Check(object) || PyTuple_Check(object) || (PySequence_Check(object) && !PyUnicode_Check(object) &&
-                                                           !PyBytes_Check(object) && !is_number(object));
+  return PyList_Check(object) || PyTuple_Check(object) ||
+         (PySequence_Check(object) && !PyUnicode_Check(object) && !PyBytes_Check(object) &&
+          !is_number(object));
 }
 
 Tensor index_tensor(PyObject* object) {
@@ -70,14 +76,18 @@ Tensor index_tensor(PyObject* object) {
     if (index.numel() == 0) index = tapegrad::to(index, DType::Int64);
   }
   if (is_floating_point(index.dtype())) {
-    throw IndexError(core::text("tensors used as indices must be integer or bool tensors, got ", core::describe(index)));
+    throw IndexError(core::text("tensors used as indices must be integer or bool tensors, got ",
+                                core::describe(index)));
   }
   if (index.dtype() == DType::UInt8) {
-    checked(PyErr_WarnEx(PyExc_UserWarning,
-                         "indexing with dtype uint8 is deprecated, it is taken as a mask; use a bool tensor instead", 1));
+    checked(PyErr_WarnEx(
+        PyExc_UserWarning,
+        "indexing with dtype uint8 is deprecated, it is taken as a mask; use a bool tensor instead",
+        1));
     index = tapegrad::to(index, DType::Bool);
   }
-  if (index.dtype() != DType::Bool && index.dtype() != DType::Int64) index = tapegrad::to(index, DType::Int64);
+  if (index.dtype() != DType::Bool && index.dtype() != DType::Int64)
+    index = tapegrad::to(index, DType::Int64);
   return index;
 }
 
@@ -104,13 +114,14 @@ class Indexer {
     bool ellipsis = false;
     for (Py_ssize_t i = 0; i < count; ++i) {
       const int64_t dims = dims_taken(items[i]);
-      if (dims < 0 && ellipsis) throw IndexError("an index can only have a single ellipsis ('...')");
+      if (dims < 0 && ellipsis)
+        throw IndexError("an index can only have a single ellipsis ('...')");
       ellipsis |= dims < 0;
       taken += dims > 0 ? dims : 0;
     }
     if (taken > x.dim()) {
-      throw IndexError(core::text("too many indices for tensor of dimension ", x.dim(), " (", taken, " given for shape ",
-                                  shape_string(x.sizes()), ")"));
+      throw IndexError(core::text("too many indices for tensor of dimension ", x.dim(), " (", taken,
+                                  " given for shape ", shape_string(x.sizes()), ")"));
     }
     skipped_ = x.dim() - taken;
     for (Py_ssize_t i = 0; i < count; ++i) apply(items[i]);
@@ -143,9 +154,11 @@ class Indexer {
     } else if (is_tensor(object) || is_numpy_array(object) || is_index_sequence(object)) {
       apply_tensor(index_tensor(object));
     } else {
-      throw IndexError(core::text("only integers, slices (`:`), ellipsis (`...`), None and integer or bool tensors are valid "
-                                  "indices (got ",
-                                  type_name(object), ")"));
+      throw IndexError(
+          core::text("only integers, slices (`:`), ellipsis (`...`), None and integer or bool "
+                     "tensors are valid "
+                     "indices (got ",
+                     type_name(object), ")"));
     }
   }
 
@@ -182,9 +195,10 @@ class Indexer {
     for (int64_t i = 0; i < mask.dim(); ++i) {
       const auto at = static_cast<size_t>(i);
       if (mask.sizes()[at] == view_.sizes()[static_cast<size_t>(dim_) + at]) continue;
-      throw IndexError(core::text("The shape of the mask ", shape_string(mask.sizes()), " at index ", i,
-                                  " does not match the shape of the indexed tensor ", shape_string(view_.sizes()),
-                                  " at index ", dim_ + i));
+      throw IndexError(core::text("The shape of the mask ", shape_string(mask.sizes()),
+                                  " at index ", i,
+                                  " does not match the shape of the indexed tensor ",
+                                  shape_string(view_.sizes()), " at index ", dim_ + i));
     }
   }
 
@@ -209,8 +223,8 @@ bool is_tuple_like(PyObject* index) {
   if (count >= 32) return false;
   for (Py_ssize_t i = 0; i < count; ++i) {
     PyObject* item = PyList_GET_ITEM(index, i);
-    if (PyTuple_Check(item) || PyList_Check(item) || PySlice_Check(item) || item == Py_Ellipsis || item == Py_None ||
-        (is_tensor(item) && unwrap(item).dim() > 0) || is_numpy_array(item)) {
+    if (PyTuple_Check(item) || PyList_Check(item) || PySlice_Check(item) || item == Py_Ellipsis ||
+        item == Py_None || (is_tensor(item) && unwrap(item).dim() > 0) || is_numpy_array(item)) {
       return true;
     }
   }
@@ -240,7 +254,8 @@ Tensor value_tensor(PyObject* value, const Tensor& target) {
   }
   if (is_numpy_array(value)) return tensor_from_array(value, false);
   if (PyList_Check(value) || PyTuple_Check(value)) return tensor_from_data(value, std::nullopt);
-  raise(PyExc_TypeError, "can't assign a %s to a %s tensor", type_name(value).c_str(), dtype_name(target.dtype()));
+  raise(PyExc_TypeError, "can't assign a %s to a %s tensor", type_name(value).c_str(),
+        dtype_name(target.dtype()));
 }
 
 /// Leading dimensions of size 1 that the target does not have are dropped, as NumPy does.
@@ -264,8 +279,9 @@ void assign_view(Tensor& view, PyObject* value) {
   }
   const Tensor source = without_leading_ones(value_tensor(value, view), view.dim());
   if (!broadcasts_to(source.sizes(), view.sizes())) {
-    throw ShapeError(core::text("shape mismatch: value tensor of shape ", shape_string(source.sizes()),
-                                " cannot be broadcast to indexing result of shape ", shape_string(view.sizes())));
+    throw ShapeError(core::text(
+        "shape mismatch: value tensor of shape ", shape_string(source.sizes()),
+        " cannot be broadcast to indexing result of shape ", shape_string(view.sizes())));
   }
   const ReleaseGil released(view.numel() >= kReleaseGilElements);
   copy_(view, source);
@@ -277,7 +293,9 @@ PyObject* get_item(PyObject* self, PyObject* index) {
   const Tensor& x = unwrap(self);
   if (PyLong_CheckExact(index)) [[likely]] {
     if (x.dim() == 0) {
-      throw IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a number");
+      throw IndexError(
+          "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a "
+          "number");
     }
     return wrap(select_checked(x, 0, as_int(index), 0));
   }

@@ -14,7 +14,8 @@ namespace tapegrad::python {
 
 namespace {
 
-// --- buffers out -----------------------------------------------------------------------------------------------------
+// --- buffers out
+// -----------------------------------------------------------------------------------------------------
 
 /// What numpy and struct call the dtype; null for bfloat16, which they do not know.
 const char* buffer_format(DType dtype) {
@@ -27,58 +28,75 @@ struct BufferGeometry {
   Dims shape, strides;
 };
 
-// --- buffers in ------------------------------------------------------------------------------------------------------
+// --- buffers in
+// ------------------------------------------------------------------------------------------------------
 
 std::optional<DType> dtype_of_format(const char* format, Py_ssize_t item) {
   if (!format) return DType::UInt8;
   if (*format == '@' || *format == '=' || *format == '<') ++format;
   if (format[0] == '\0' || format[1] != '\0') return std::nullopt;
   switch (*format) {
-    case '?': return DType::Bool;
-    case 'B': return DType::UInt8;
-    case 'b': return DType::Int8;
-    case 'h': return DType::Int16;
-    case 'i': return DType::Int32;
+    case '?':
+      return DType::Bool;
+    case 'B':
+      return DType::UInt8;
+    case 'b':
+      return DType::Int8;
+    case 'h':
+      return DType::Int16;
+    case 'i':
+      return DType::Int32;
     case 'l':
     case 'q':
       if (item == 8) return DType::Int64;
       return item == 4 ? std::optional(DType::Int32) : std::nullopt;
-    case 'e': return DType::Float16;
-    case 'f': return DType::Float32;
-    case 'd': return DType::Float64;
-    default: return std::nullopt;
+    case 'e':
+      return DType::Float16;
+    case 'f':
+      return DType::Float32;
+    case 'd':
+      return DType::Float64;
+    default:
+      return std::nullopt;
   }
 }
 
 void release_object_anywhere(void* object) { drop_anywhere(static_cast<PyObject*>(object)); }
 
-/// A tensor on foreign memory. `release(context)` is called when the memory is not needed any more, also on errors.
-Tensor wrap_memory(void* data, DType dtype, IntSpan sizes, IntSpan strides, void (*release)(void*), void* context) {
+/// A tensor on foreign memory. `release(context)` is called when the memory is not needed any more,
+/// also on errors.
+Tensor wrap_memory(void* data, DType dtype, IntSpan sizes, IntSpan strides, void (*release)(void*),
+                   void* context) {
   int64_t last = 0;
   for (size_t i = 0; i < sizes.size(); ++i) last += (sizes[i] > 0 ? sizes[i] - 1 : 0) * strides[i];
   const auto bytes = static_cast<size_t>(last + 1) * item_size(dtype);
-  core::StorageRef storage = core::StorageRef::adopt(core::Storage::wrap(data, bytes, release, context));
+  core::StorageRef storage =
+      core::StorageRef::adopt(core::Storage::wrap(data, bytes, release, context));
   storage->retain();
   return Tensor::adopt(new TensorImpl(storage.get(), dtype, sizes, strides, 0));
 }
 
 void warn_read_only() {
-  checked(PyErr_WarnEx(PyExc_UserWarning,
-                       "The given NumPy array is not writable, and tapegrad does not support non-writable tensors. "
-                       "Writing to this tensor would change the (supposedly non-writable) array; copy the array to "
-                       "protect its data or make it writable before converting it to a tensor.",
-                       1));
+  checked(PyErr_WarnEx(
+      PyExc_UserWarning,
+      "The given NumPy array is not writable, and tapegrad does not support non-writable tensors. "
+      "Writing to this tensor would change the (supposedly non-writable) array; copy the array to "
+      "protect its data or make it writable before converting it to a tensor.",
+      1));
 }
 
-// --- methods ---------------------------------------------------------------------------------------------------------
+// --- methods
+// ---------------------------------------------------------------------------------------------------------
 
 PyObject* to_numpy(PyObject* self) {
   const Tensor& x = unwrap(self);
   if (x.requires_grad()) {
-    raise(PyExc_RuntimeError, "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+    raise(PyExc_RuntimeError,
+          "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
   }
   if (!buffer_format(x.dtype())) {
-    raise(PyExc_TypeError, "numpy(): NumPy has no %s; convert first, for example with .float()", dtype_name(x.dtype()));
+    raise(PyExc_TypeError, "numpy(): NumPy has no %s; convert first, for example with .float()",
+          dtype_name(x.dtype()));
   }
   return tensor_to_array(self);
 }
@@ -107,7 +125,8 @@ PyObject* array_method(PyObject* self, Arguments args, Py_ssize_t nargs, PyObjec
 
 /// The result of a NumPy function that was called with a tensor.
 PyObject* array_wrap(PyObject*, Arguments args, Py_ssize_t nargs, PyObject*) {
-  if (nargs < 1) raise(PyExc_TypeError, "__array_wrap__() missing required argument 'array' (position 1)");
+  if (nargs < 1)
+    raise(PyExc_TypeError, "__array_wrap__() missing required argument 'array' (position 1)");
   return wrap(as_tensor(args[0]));
 }
 
@@ -122,7 +141,8 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   view->obj = nullptr;
   const Tensor& x = unwrap(self);
   const char* format = buffer_format(x.dtype());
-  if (!format) raise(PyExc_BufferError, "a %s tensor has no buffer; convert it first", dtype_name(x.dtype()));
+  if (!format)
+    raise(PyExc_BufferError, "a %s tensor has no buffer; convert it first", dtype_name(x.dtype()));
   if (x.requires_grad()) {
     raise(PyExc_BufferError, "a tensor that requires grad has no buffer; use detach()");
   }
@@ -145,24 +165,32 @@ int get_buffer(PyObject* self, Py_buffer* view, int flags) {
   view->format = (flags & PyBUF_FORMAT) ? const_cast<char*>(format) : nullptr;
   view->ndim = static_cast<int>(x.dim());
   static_assert(sizeof(Py_ssize_t) == sizeof(int64_t));
-  view->shape = (flags & PyBUF_ND) ? reinterpret_cast<Py_ssize_t*>(geometry->shape.data()) : nullptr;
-  view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? reinterpret_cast<Py_ssize_t*>(geometry->strides.data()) : nullptr;
+  view->shape =
+      (flags & PyBUF_ND) ? reinterpret_cast<Py_ssize_t*>(geometry->shape.data()) : nullptr;
+  view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES
+                      ? reinterpret_cast<Py_ssize_t*>(geometry->strides.data())
+                      : nullptr;
   view->suboffsets = nullptr;
   view->internal = geometry.release();
   view->obj = Py_NewRef(self);
   return 0;
 }
 
-void release_buffer(PyObject*, Py_buffer* view) { delete static_cast<BufferGeometry*>(view->internal); }
+void release_buffer(PyObject*, Py_buffer* view) {
+  delete static_cast<BufferGeometry*>(view->internal);
+}
 
 Tensor tensor_from_array(PyObject* array, bool warn) {
   Ref source = Ref::share(array);
-  if (!PyObject_CheckBuffer(array)) source = checked(PyObject_CallMethod(array, "__array__", nullptr));
+  if (!PyObject_CheckBuffer(array))
+    source = checked(PyObject_CallMethod(array, "__array__", nullptr));
   Ref memory = Ref::steal(PyMemoryView_FromObject(source.get()));
   if (!memory) {  // datetimes and the like
     PyErr_Clear();
-    raise(PyExc_TypeError, "can't convert a %s of this dtype to a tensor; supported are float64, float32, float16, int64, "
-                           "int32, int16, int8, uint8 and bool",
+    raise(PyExc_TypeError,
+          "can't convert a %s of this dtype to a tensor; supported are float64, float32, float16, "
+          "int64, "
+          "int32, int16, int8, uint8 and bool",
           type_name(array).c_str());
   }
   const Py_buffer* view = PyMemoryView_GET_BUFFER(memory.get());
@@ -170,8 +198,10 @@ Tensor tensor_from_array(PyObject* array, bool warn) {
   if (!dtype) {
     const Ref name = Ref::steal(PyObject_GetAttrString(source.get(), "dtype"));
     PyErr_Clear();
-    raise(PyExc_TypeError, "can't convert %s of dtype %S to a tensor; supported are float64, float32, float16, int64, int32, "
-                           "int16, int8, uint8 and bool",
+    raise(PyExc_TypeError,
+          "can't convert %s of dtype %S to a tensor; supported are float64, float32, float16, "
+          "int64, int32, "
+          "int16, int8, uint8 and bool",
           type_name(array).c_str(), name ? name.get() : Py_None);
   }
   Dims sizes, strides;
@@ -187,13 +217,17 @@ Tensor tensor_from_array(PyObject* array, bool warn) {
       continue;
     }
     if (view->strides[i] < 0) {
-      raise(PyExc_ValueError, "At least one stride in the given numpy array is negative, and tensors with negative strides "
-                              "are not currently supported. (You can probably work around this by making a copy of your "
-                              "array with array.copy().)");
+      raise(PyExc_ValueError,
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides "
+            "are not currently supported. (You can probably work around this by making a copy of "
+            "your "
+            "array with array.copy().)");
     }
     if (view->strides[i] % view->itemsize != 0) {
-      raise(PyExc_ValueError, "given numpy array strides not a multiple of the element byte size; make a copy with "
-                              "array.copy()");
+      raise(PyExc_ValueError,
+            "given numpy array strides not a multiple of the element byte size; make a copy with "
+            "array.copy()");
     }
     strides.push_back(view->strides[i] / view->itemsize);
   }
@@ -205,35 +239,46 @@ Tensor tensor_from_array(PyObject* array, bool warn) {
 Tensor tensor_from_bytes(PyObject* buffer, DType dtype, int64_t count, int64_t offset) {
   Ref memory = checked(PyMemoryView_FromObject(buffer));
   const Py_buffer* view = PyMemoryView_GET_BUFFER(memory.get());
-  if (!PyBuffer_IsContiguous(view, 'C')) raise(PyExc_ValueError, "frombuffer: the buffer is not contiguous");
+  if (!PyBuffer_IsContiguous(view, 'C'))
+    raise(PyExc_ValueError, "frombuffer: the buffer is not contiguous");
   const auto item = static_cast<int64_t>(item_size(dtype));
   const int64_t available = view->len - offset;
   if (offset < 0 || offset > view->len) {
-    raise(PyExc_ValueError, "frombuffer: offset (%lld bytes) must be non-negative and no greater than buffer length (%zd bytes)",
+    raise(PyExc_ValueError,
+          "frombuffer: offset (%lld bytes) must be non-negative and no greater than buffer length "
+          "(%zd bytes)",
           static_cast<long long>(offset), view->len);
   }
   if (count < 0) {
     if (available % item != 0) {
-      raise(PyExc_ValueError, "frombuffer: buffer length (%lld bytes) after offset (%lld bytes) must be a multiple of element "
-                              "size (%lld)",
-            static_cast<long long>(view->len), static_cast<long long>(offset), static_cast<long long>(item));
+      raise(PyExc_ValueError,
+            "frombuffer: buffer length (%lld bytes) after offset (%lld bytes) must be a multiple "
+            "of element "
+            "size (%lld)",
+            static_cast<long long>(view->len), static_cast<long long>(offset),
+            static_cast<long long>(item));
     }
     count = available / item;
   } else if (count > available / item) {
-    raise(PyExc_ValueError, "frombuffer: requested %lld elements of %lld bytes at offset %lld, but the buffer has %zd bytes",
-          static_cast<long long>(count), static_cast<long long>(item), static_cast<long long>(offset), view->len);
+    raise(PyExc_ValueError,
+          "frombuffer: requested %lld elements of %lld bytes at offset %lld, but the buffer has "
+          "%zd bytes",
+          static_cast<long long>(count), static_cast<long long>(item),
+          static_cast<long long>(offset), view->len);
   }
   if (view->readonly) warn_read_only();
   char* data = static_cast<char*>(view->buf) + offset;
   if (reinterpret_cast<uintptr_t>(data) % static_cast<uintptr_t>(item) != 0) {
-    raise(PyExc_ValueError, "frombuffer: the memory is not aligned for %s at offset %lld", dtype_name(dtype),
-          static_cast<long long>(offset));
+    raise(PyExc_ValueError, "frombuffer: the memory is not aligned for %s at offset %lld",
+          dtype_name(dtype), static_cast<long long>(offset));
   }
   const int64_t stride = 1;
-  return wrap_memory(data, dtype, {&count, 1}, {&stride, 1}, release_object_anywhere, memory.release());
+  return wrap_memory(data, dtype, {&count, 1}, {&stride, 1}, release_object_anywhere,
+                     memory.release());
 }
 
-// --- DLPack ----------------------------------------------------------------------------------------------------------
+// --- DLPack
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -283,9 +328,11 @@ DlDataType dl_type(DType dtype) {
 DType dtype_of_dl(DlDataType type) {
   for (int i = 0; i < kDTypeCount; ++i) {
     const DlDataType known = dl_type(static_cast<DType>(i));
-    if (known.code == type.code && known.bits == type.bits && type.lanes == 1) return static_cast<DType>(i);
+    if (known.code == type.code && known.bits == type.bits && type.lanes == 1)
+      return static_cast<DType>(i);
   }
-  raise(PyExc_TypeError, "from_dlpack: no dtype for DLPack code %d with %d bits and %d lanes", type.code, type.bits, type.lanes);
+  raise(PyExc_TypeError, "from_dlpack: no dtype for DLPack code %d with %d bits and %d lanes",
+        type.code, type.bits, type.lanes);
 }
 
 /// A tensor handed out, with the arrays that the structure points to.
@@ -300,8 +347,13 @@ template <class Managed>
 Managed* export_managed(const Tensor& x) {
   auto* holder = new Exported<Managed>{{}, x, x.sizes(), x.strides()};
   Managed& managed = holder->managed;
-  managed.tensor = {x.data(),        {kDlCpu, 0}, static_cast<int32_t>(x.dim()), dl_type(x.dtype()), holder->shape.data(),
-                    holder->strides.data(), 0};
+  managed.tensor = {x.data(),
+                    {kDlCpu, 0},
+                    static_cast<int32_t>(x.dim()),
+                    dl_type(x.dtype()),
+                    holder->shape.data(),
+                    holder->strides.data(),
+                    0};
   managed.context = holder;
   managed.deleter = [](Managed* self) { delete static_cast<Exported<Managed>*>(self->context); };
   return &managed;
@@ -316,7 +368,8 @@ void destroy_capsule(PyObject* capsule, const char* name) {
 }
 
 PyObject* to_dlpack(PyObject* self, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<4> bound("__dlpack__", {"stream", "max_version", "dl_device", "copy"}, 0, args, nargs, kwnames, 1);
+  const Bound<4> bound("__dlpack__", {"stream", "max_version", "dl_device", "copy"}, 0, args, nargs,
+                       kwnames, 1);
   Tensor x = unwrap(self);
   if (x.requires_grad()) {
     raise(PyExc_BufferError, "Can't export tensors that require gradient, use tensor.detach()");
@@ -324,7 +377,8 @@ PyObject* to_dlpack(PyObject* self, Arguments args, Py_ssize_t nargs, PyObject* 
   if (bound.has(2)) {
     int type = 0, id = 0;
     if (!PyArg_ParseTuple(bound[2], "ii", &type, &id)) raise_current();
-    if (type != kDlCpu) raise(PyExc_BufferError, "__dlpack__: only the CPU, (1, 0), can be asked for");
+    if (type != kDlCpu)
+      raise(PyExc_BufferError, "__dlpack__: only the CPU, (1, 0), can be asked for");
   }
   if (bound.has(3) && checked(PyObject_IsTrue(bound[3]))) x = clone(x);
   bool versioned = false;
@@ -357,7 +411,8 @@ Tensor import_managed(Managed* managed) {
   std::unique_ptr<Managed, void (*)(void*)> guard(managed, release);
   const DlTensor& source = managed->tensor;
   if (source.device.type != kDlCpu) {
-    throw UnsupportedError(core::text("from_dlpack: the data is on device type ", source.device.type, ", not on the CPU (1)"));
+    throw UnsupportedError(core::text("from_dlpack: the data is on device type ",
+                                      source.device.type, ", not on the CPU (1)"));
   }
   const DType dtype = dtype_of_dl(source.dtype);
   const Dims sizes(IntSpan(source.shape, static_cast<size_t>(source.ndim)));
@@ -378,10 +433,11 @@ Tensor import_managed(Managed* managed) {
 
 Tensor import_capsule(PyObject* capsule) {
   if (PyCapsule_IsValid(capsule, "dltensor_versioned")) {
-    auto* managed = static_cast<DlManagedVersioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
+    auto* managed =
+        static_cast<DlManagedVersioned*>(PyCapsule_GetPointer(capsule, "dltensor_versioned"));
     if (managed->version.major > 1) {
-      raise(PyExc_BufferError, "from_dlpack: the data has DLPack version %u.%u, 1.x is supported", managed->version.major,
-            managed->version.minor);
+      raise(PyExc_BufferError, "from_dlpack: the data has DLPack version %u.%u, 1.x is supported",
+            managed->version.major, managed->version.minor);
     }
     checked(PyCapsule_SetName(capsule, "used_dltensor_versioned"));
     const bool read_only = managed->flags & kDlReadOnly;
@@ -393,7 +449,8 @@ Tensor import_capsule(PyObject* capsule) {
     checked(PyCapsule_SetName(capsule, "used_dltensor"));
     return import_managed(managed);
   }
-  raise(PyExc_RuntimeError, "from_dlpack: got a capsule that is no DLPack tensor or was consumed before");
+  raise(PyExc_RuntimeError,
+        "from_dlpack: got a capsule that is no DLPack tensor or was consumed before");
 }
 
 PyObject* from_dlpack(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
@@ -406,7 +463,9 @@ PyObject* from_dlpack(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwn
     capsule = Ref::share(source);
   } else {
     if (!PyObject_HasAttrString(source, "__dlpack__")) {
-      raise(PyExc_TypeError, "from_dlpack(): expected an object with __dlpack__ or a capsule, got %s", type_name(source).c_str());
+      raise(PyExc_TypeError,
+            "from_dlpack(): expected an object with __dlpack__ or a capsule, got %s",
+            type_name(source).c_str());
     }
     const Ref device = checked(PyObject_CallMethod(source, "__dlpack_device__", nullptr));
     const Ref type = checked(PySequence_GetItem(device.get(), 0));
@@ -431,7 +490,9 @@ PyObject* from_dlpack(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwn
 
 std::vector<PyMethodDef> interop_methods() {
   return {
-      method<&numpy_method>("numpy", "numpy(force=False): an array that shares the tensor's memory. force detaches first."),
+      method<&numpy_method>(
+          "numpy",
+          "numpy(force=False): an array that shares the tensor's memory. force detaches first."),
       method<&array_method>("__array__", "The values as a NumPy array."),
       method<&array_wrap>("__array_wrap__", nullptr),
       method<&to_dlpack>("__dlpack__", "A DLPack capsule on the tensor's memory."),
@@ -441,8 +502,10 @@ std::vector<PyMethodDef> interop_methods() {
 
 void add_interop(PyObject* module) {
   static PyMethodDef functions[] = {
-      method<&from_dlpack>("from_dlpack", "from_dlpack(ext_tensor, *, device=None, copy=None)\n\n"
-                                          "A tensor on the memory of any object with __dlpack__, or of a DLPack capsule."),
+      method<&from_dlpack>(
+          "from_dlpack",
+          "from_dlpack(ext_tensor, *, device=None, copy=None)\n\n"
+          "A tensor on the memory of any object with __dlpack__, or of a DLPack capsule."),
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));
 }

@@ -18,7 +18,8 @@ std::string path_of(PyObject* object) {
 
 std::string text_of(PyObject* object, const char* what) {
   if (!PyUnicode_Check(object)) {
-    raise(PyExc_TypeError, "save_safetensors(): %s must be str, not %s", what, type_name(object).c_str());
+    raise(PyExc_TypeError, "save_safetensors(): %s must be str, not %s", what,
+          type_name(object).c_str());
   }
   Py_ssize_t size = 0;
   const char* data = PyUnicode_AsUTF8AndSize(object, &size);
@@ -31,9 +32,11 @@ Ref text_from(const std::string& text) {
 }
 
 PyObject* save(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<3> bound("save_safetensors", {"tensors", "path", "metadata"}, 2, args, nargs, kwnames);
+  const Bound<3> bound("save_safetensors", {"tensors", "path", "metadata"}, 2, args, nargs,
+                       kwnames);
   if (!PyDict_Check(bound[0])) {
-    raise(PyExc_TypeError, "save_safetensors(): argument 'tensors' must be a dict of Tensors, not %s",
+    raise(PyExc_TypeError,
+          "save_safetensors(): argument 'tensors' must be a dict of Tensors, not %s",
           type_name(bound[0]).c_str());
   }
   NamedTensors tensors;
@@ -42,14 +45,16 @@ PyObject* save(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
   for (Py_ssize_t at = 0; PyDict_Next(bound[0], &at, &key, &value);) {
     std::string name = text_of(key, "names");
     if (!is_tensor(value)) {
-      raise(PyExc_TypeError, "save_safetensors(): '%s' must be a Tensor, not %s", name.c_str(), type_name(value).c_str());
+      raise(PyExc_TypeError, "save_safetensors(): '%s' must be a Tensor, not %s", name.c_str(),
+            type_name(value).c_str());
     }
     tensors.emplace_back(std::move(name), unwrap(value));
   }
   Metadata metadata;
   if (bound.has(2)) {
     if (!PyDict_Check(bound[2])) {
-      raise(PyExc_TypeError, "save_safetensors(): argument 'metadata' must be a dict of str, not %s",
+      raise(PyExc_TypeError,
+            "save_safetensors(): argument 'metadata' must be a dict of str, not %s",
             type_name(bound[2]).c_str());
     }
     for (Py_ssize_t at = 0; PyDict_Next(bound[2], &at, &key, &value);) {
@@ -88,10 +93,12 @@ PyObject* load(PyObject*, PyObject* object) {
 void add_io(PyObject* module) {
   static PyMethodDef functions[] = {
       method<&save>("save_safetensors",
-                    "save_safetensors(tensors, path, metadata=None): write a dict of Tensors to a safetensors file, with a "
+                    "save_safetensors(tensors, path, metadata=None): write a dict of Tensors to a "
+                    "safetensors file, with a "
                     "dict of str as its metadata."),
       method<&load>("load_safetensors",
-                    "load_safetensors(path): the dict of Tensors and the dict of metadata that a safetensors file holds."),
+                    "load_safetensors(path): the dict of Tensors and the dict of metadata that a "
+                    "safetensors file holds."),
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));
 }

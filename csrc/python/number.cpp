@@ -12,7 +12,8 @@ bool is_large(const Tensor& a) { return a.numel() >= kReleaseGilElements; }
 
 template <class F>
 PyObject* run(bool large, F f) {
-  if (!large) [[likely]] return wrap(f());
+  if (!large) [[likely]]
+    return wrap(f());
   Tensor result;
   {
     const ReleaseGil released;
@@ -22,14 +23,14 @@ PyObject* run(bool large, F f) {
 }
 
 // tt: tensor and tensor; ts: tensor and number; st: number and tensor; in: in place.
-#define TAPEGRAD_OPERATOR(Name, op, number_first)                                         \
-  struct Name {                                                                           \
-    static Tensor tt(const Tensor& a, const Tensor& b) { return op(a, b); }               \
-    static Tensor ts(const Tensor& a, Scalar b) { return op(a, b); }                      \
-    static Tensor st([[maybe_unused]] Scalar a, [[maybe_unused]] PyObject* object,        \
-                     const Tensor& b) {                                                   \
-      return number_first;                                                                \
-    }                                                                                     \
+#define TAPEGRAD_OPERATOR(Name, op, number_first)                                  \
+  struct Name {                                                                    \
+    static Tensor tt(const Tensor& a, const Tensor& b) { return op(a, b); }        \
+    static Tensor ts(const Tensor& a, Scalar b) { return op(a, b); }               \
+    static Tensor st([[maybe_unused]] Scalar a, [[maybe_unused]] PyObject* object, \
+                     const Tensor& b) {                                            \
+      return number_first;                                                         \
+    }                                                                              \
   };
 #define TAPEGRAD_REVERSED(op) op(as_tensor_or_number(object), b)
 
@@ -43,8 +44,10 @@ TAPEGRAD_OPERATOR(Power, tapegrad::pow, tapegrad::pow(a, b))
 TAPEGRAD_OPERATOR(And, tapegrad::bitwise_and, tapegrad::bitwise_and(b, a))
 TAPEGRAD_OPERATOR(Or, tapegrad::bitwise_or, tapegrad::bitwise_or(b, a))
 TAPEGRAD_OPERATOR(Xor, tapegrad::bitwise_xor, tapegrad::bitwise_xor(b, a))
-TAPEGRAD_OPERATOR(LeftShift, tapegrad::bitwise_left_shift, TAPEGRAD_REVERSED(tapegrad::bitwise_left_shift))
-TAPEGRAD_OPERATOR(RightShift, tapegrad::bitwise_right_shift, TAPEGRAD_REVERSED(tapegrad::bitwise_right_shift))
+TAPEGRAD_OPERATOR(LeftShift, tapegrad::bitwise_left_shift,
+                  TAPEGRAD_REVERSED(tapegrad::bitwise_left_shift))
+TAPEGRAD_OPERATOR(RightShift, tapegrad::bitwise_right_shift,
+                  TAPEGRAD_REVERSED(tapegrad::bitwise_right_shift))
 TAPEGRAD_OPERATOR(Eq, tapegrad::eq, tapegrad::eq(b, a))
 TAPEGRAD_OPERATOR(Ne, tapegrad::ne, tapegrad::ne(b, a))
 TAPEGRAD_OPERATOR(Lt, tapegrad::lt, tapegrad::gt(b, a))
@@ -95,10 +98,10 @@ PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {
   return binary<Power>(a, b);
 }
 
-#define TAPEGRAD_INPLACE(Name, op)                                         \
-  struct Name {                                                            \
-    static void tt(Tensor& a, const Tensor& b) { tapegrad::op(a, b); }     \
-    static void ts(Tensor& a, Scalar b) { tapegrad::op(a, b); }            \
+#define TAPEGRAD_INPLACE(Name, op)                                     \
+  struct Name {                                                        \
+    static void tt(Tensor& a, const Tensor& b) { tapegrad::op(a, b); } \
+    static void ts(Tensor& a, Scalar b) { tapegrad::op(a, b); }        \
   };
 TAPEGRAD_INPLACE(InAdd, add_)
 TAPEGRAD_INPLACE(InSub, sub_)
@@ -131,7 +134,9 @@ PyObject* in_place(PyObject* self, PyObject* other) {
   return Py_NewRef(self);
 }
 
-PyObject* in_place_power(PyObject* self, PyObject* other, PyObject*) { return in_place<InPower>(self, other); }
+PyObject* in_place_power(PyObject* self, PyObject* other, PyObject*) {
+  return in_place<InPower>(self, other);
+}
 
 template <Tensor (*F)(const Tensor&)>
 PyObject* unary(PyObject* self) {
@@ -141,8 +146,9 @@ PyObject* unary(PyObject* self) {
 
 PyObject* negative(PyObject* self) {
   if (unwrap(self).dtype() == DType::Bool) {
-    raise(PyExc_RuntimeError, "neg: negation, the `-` operator, on a bool tensor is not supported; use `~` or "
-                              "logical_not() to invert a mask");
+    raise(PyExc_RuntimeError,
+          "neg: negation, the `-` operator, on a bool tensor is not supported; use `~` or "
+          "logical_not() to invert a mask");
   }
   return unary<&tapegrad::neg>(self);
 }
@@ -151,7 +157,8 @@ PyObject* positive(PyObject* self) { return Py_NewRef(self); }
 
 PyObject* invert(PyObject* self) {
   if (is_floating_point(unwrap(self).dtype())) {
-    raise(PyExc_TypeError, "~ (operator.invert) is only implemented on integer and Boolean-type tensors, got %s",
+    raise(PyExc_TypeError,
+          "~ (operator.invert) is only implemented on integer and Boolean-type tensors, got %s",
           dtype_name(unwrap(self).dtype()));
   }
   return unary<&tapegrad::bitwise_not>(self);
@@ -159,16 +166,19 @@ PyObject* invert(PyObject* self) {
 
 int truth(PyObject* self) {
   const Tensor& x = unwrap(self);
-  if (x.numel() == 0) raise(PyExc_RuntimeError, "Boolean value of Tensor with no values is ambiguous");
+  if (x.numel() == 0)
+    raise(PyExc_RuntimeError, "Boolean value of Tensor with no values is ambiguous");
   if (x.numel() > 1) {
-    raise(PyExc_RuntimeError, "Boolean value of Tensor with more than one value is ambiguous; use any() or all()");
+    raise(PyExc_RuntimeError,
+          "Boolean value of Tensor with more than one value is ambiguous; use any() or all()");
   }
   return x.item().to_bool();
 }
 
 PyObject* to_int(PyObject* self) {
   const Scalar value = unwrap(self).item();
-  return value.is_floating_point() ? PyLong_FromDouble(value.to_double()) : PyLong_FromLongLong(value.to_int());
+  return value.is_floating_point() ? PyLong_FromDouble(value.to_double())
+                                   : PyLong_FromLongLong(value.to_int());
 }
 
 PyObject* to_float(PyObject* self) { return PyFloat_FromDouble(unwrap(self).item().to_double()); }
@@ -191,7 +201,8 @@ int contains(PyObject* self, PyObject* value) {
   const Tensor& x = unwrap(self);
   if (is_tensor(value)) return tapegrad::any(tapegrad::eq(x, unwrap(value))).item().to_bool();
   if (is_number(value)) return tapegrad::any(tapegrad::eq(x, as_scalar(value))).item().to_bool();
-  raise(PyExc_RuntimeError, "Tensor.__contains__ only supports Tensor or scalar, but you passed in a %s",
+  raise(PyExc_RuntimeError,
+        "Tensor.__contains__ only supports Tensor or scalar, but you passed in a %s",
         type_name(value).c_str());
 }
 
@@ -212,17 +223,25 @@ PyObject* sequence_item(PyObject* self, Py_ssize_t i) {
 
 PyObject* rich_compare(PyObject* a, PyObject* b, int op) {
   switch (op) {
-    case Py_EQ: return binary<Eq>(a, b);
-    case Py_NE: return binary<Ne>(a, b);
-    case Py_LT: return binary<Lt>(a, b);
-    case Py_LE: return binary<Le>(a, b);
-    case Py_GT: return binary<Gt>(a, b);
-    default: return binary<Ge>(a, b);
+    case Py_EQ:
+      return binary<Eq>(a, b);
+    case Py_NE:
+      return binary<Ne>(a, b);
+    case Py_LT:
+      return binary<Lt>(a, b);
+    case Py_LE:
+      return binary<Le>(a, b);
+    case Py_GT:
+      return binary<Gt>(a, b);
+    default:
+      return binary<Ge>(a, b);
   }
 }
 
 void number_slots(std::vector<PyType_Slot>& slots) {
-  const auto add = [&slots](int slot, auto function) { slots.push_back({slot, reinterpret_cast<void*>(function)}); };
+  const auto add = [&slots](int slot, auto function) {
+    slots.push_back({slot, reinterpret_cast<void*>(function)});
+  };
   add(Py_nb_add, guarded<&binary<Add>>);
   add(Py_nb_subtract, guarded<&binary<Sub>>);
   add(Py_nb_multiply, guarded<&binary<Mul>>);

@@ -20,21 +20,27 @@ PyTypeObject* memory_format_type = nullptr;
 
 namespace {
 
-// --- dtype -----------------------------------------------------------------------------------------------------------
+// --- dtype
+// -----------------------------------------------------------------------------------------------------------
 
 constexpr int kAllDTypes = kDTypeCount + 2;
 PyObject* dtype_objects[kAllDTypes];
 
 DType dtype_of(PyObject* self) { return reinterpret_cast<PyDType*>(self)->dtype; }
 
-PyObject* dtype_repr(PyObject* self) { return PyUnicode_FromFormat("tapegrad.%s", dtype_name(dtype_of(self))); }
+PyObject* dtype_repr(PyObject* self) {
+  return PyUnicode_FromFormat("tapegrad.%s", dtype_name(dtype_of(self)));
+}
 PyObject* dtype_reduce(PyObject* self) { return PyUnicode_FromString(dtype_name(dtype_of(self))); }
 
 PyGetSetDef dtype_getset[] = {
     {"is_floating_point",
-     [](PyObject* self, void*) -> PyObject* { return PyBool_FromLong(is_floating_point(dtype_of(self))); }, nullptr,
-     "Whether the values are floating-point numbers.", nullptr},
-    {"is_complex", [](PyObject* self, void*) -> PyObject* { return PyBool_FromLong(is_complex(dtype_of(self))); },
+     [](PyObject* self, void*) -> PyObject* {
+       return PyBool_FromLong(is_floating_point(dtype_of(self)));
+     },
+     nullptr, "Whether the values are floating-point numbers.", nullptr},
+    {"is_complex",
+     [](PyObject* self, void*) -> PyObject* { return PyBool_FromLong(is_complex(dtype_of(self))); },
      nullptr, "Whether the values are complex; such tensors are not supported.", nullptr},
     {"is_signed",
      [](PyObject* self, void*) -> PyObject* {
@@ -43,24 +49,30 @@ PyGetSetDef dtype_getset[] = {
      },
      nullptr, "Whether negative values exist.", nullptr},
     {"itemsize",
-     [](PyObject* self, void*) -> PyObject* { return PyLong_FromSize_t(item_size(dtype_of(self))); }, nullptr,
-     "Bytes of one element.", nullptr},
+     [](PyObject* self, void*) -> PyObject* {
+       return PyLong_FromSize_t(item_size(dtype_of(self)));
+     },
+     nullptr, "Bytes of one element.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
 
 PyObject* no_new(PyTypeObject* type, PyObject*, PyObject*) {
-  PyErr_Format(PyExc_TypeError, "cannot create '%s' instances; use the objects of the module", type->tp_name);
+  PyErr_Format(PyExc_TypeError, "cannot create '%s' instances; use the objects of the module",
+               type->tp_name);
   return nullptr;
 }
 
 void add_dtypes(PyObject* module) {
-  static PyMethodDef methods[] = {method<&dtype_reduce>("__reduce__", nullptr), {nullptr, nullptr, 0, nullptr}};
-  PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("The type of a tensor's elements: tapegrad.float32, int64, ...")},
-                         {Py_tp_new, reinterpret_cast<void*>(no_new)},
-                         {Py_tp_repr, reinterpret_cast<void*>(guarded<&dtype_repr>)},
-                         {Py_tp_getset, dtype_getset},
-                         {Py_tp_methods, methods},
-                         {0, nullptr}};
+  static PyMethodDef methods[] = {method<&dtype_reduce>("__reduce__", nullptr),
+                                  {nullptr, nullptr, 0, nullptr}};
+  PyType_Slot slots[] = {
+      {Py_tp_doc,
+       const_cast<char*>("The type of a tensor's elements: tapegrad.float32, int64, ...")},
+      {Py_tp_new, reinterpret_cast<void*>(no_new)},
+      {Py_tp_repr, reinterpret_cast<void*>(guarded<&dtype_repr>)},
+      {Py_tp_getset, dtype_getset},
+      {Py_tp_methods, methods},
+      {0, nullptr}};
   PyType_Spec spec = {"tapegrad.dtype", sizeof(PyDType), 0, Py_TPFLAGS_DEFAULT, slots};
   dtype_type = make_type(spec);
   add_object(module, "dtype", Py_NewRef(reinterpret_cast<PyObject*>(dtype_type)));
@@ -71,13 +83,16 @@ void add_dtypes(PyObject* module) {
     add_object(module, dtype_name(static_cast<DType>(i)), Py_NewRef(object));
   }
   const std::pair<const char*, DType> aliases[] = {
-      {"half", DType::Float16}, {"float", DType::Float32}, {"double", DType::Float64}, {"short", DType::Int16},
-      {"int", DType::Int32},    {"long", DType::Int64},    {"cfloat", DType::Complex64}, {"cdouble", DType::Complex128},
+      {"half", DType::Float16},     {"float", DType::Float32},      {"double", DType::Float64},
+      {"short", DType::Int16},      {"int", DType::Int32},          {"long", DType::Int64},
+      {"cfloat", DType::Complex64}, {"cdouble", DType::Complex128},
   };
-  for (const auto& [name, dtype] : aliases) add_object(module, name, Py_NewRef(dtype_object(dtype)));
+  for (const auto& [name, dtype] : aliases)
+    add_object(module, name, Py_NewRef(dtype_object(dtype)));
 }
 
-// --- Size ------------------------------------------------------------------------------------------------------------
+// --- Size
+// ------------------------------------------------------------------------------------------------------------
 
 PyObject* as_size(Ref tuple) {
   if (!tuple) raise_current();
@@ -90,7 +105,8 @@ PyObject* as_size(Ref tuple) {
 }
 
 PyObject* size_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
-  if (kwargs && PyDict_GET_SIZE(kwargs) > 0) raise(PyExc_TypeError, "Size() takes no keyword arguments");
+  if (kwargs && PyDict_GET_SIZE(kwargs) > 0)
+    raise(PyExc_TypeError, "Size() takes no keyword arguments");
   if (PyTuple_GET_SIZE(args) > 1) raise(PyExc_TypeError, "Size() takes one sequence of integers");
   if (PyTuple_GET_SIZE(args) == 0) return as_size(checked(PyTuple_New(0)));
   Ref tuple = checked(PySequence_Tuple(PyTuple_GET_ITEM(args, 0)));
@@ -101,7 +117,8 @@ PyObject* size_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
     PyObject* index = PyNumber_Index(item);
     if (!index) {
       PyErr_Clear();
-      raise(PyExc_TypeError, "Size() takes an iterable of 'int' (item %zd is '%s')", i, Py_TYPE(item)->tp_name);
+      raise(PyExc_TypeError, "Size() takes an iterable of 'int' (item %zd is '%s')", i,
+            Py_TYPE(item)->tp_name);
     }
     PyTuple_SET_ITEM(result.get(), i, index);
   }
@@ -142,17 +159,20 @@ PyObject* size_numel(PyObject* self) {
 
 PyObject* size_reduce(PyObject* self) {
   Ref plain = checked(PyTuple_GetSlice(self, 0, PyTuple_GET_SIZE(self)));
-  if (Py_TYPE(plain.get()) == size_type || plain.get() == self) plain = checked(PySequence_List(self));
+  if (Py_TYPE(plain.get()) == size_type || plain.get() == self)
+    plain = checked(PySequence_List(self));
   return Py_BuildValue("(O(O))", size_type, plain.get());
 }
 
 void add_size(PyObject* module) {
-  static PyMethodDef methods[] = {method<&size_numel>("numel", "The number of elements of such a tensor."),
-                                  method<&size_reduce>("__reduce__", nullptr),
-                                  {nullptr, nullptr, 0, nullptr}};
+  static PyMethodDef methods[] = {
+      method<&size_numel>("numel", "The number of elements of such a tensor."),
+      method<&size_reduce>("__reduce__", nullptr),
+      {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {
-      {Py_tp_doc, const_cast<char*>("The shape of a tensor: a tuple of integers.\n\n>>> import tapegrad as tg\n"
-                                    ">>> tg.zeros(2, 3).shape\ntapegrad.Size([2, 3])")},
+      {Py_tp_doc, const_cast<char*>(
+                      "The shape of a tensor: a tuple of integers.\n\n>>> import tapegrad as tg\n"
+                      ">>> tg.zeros(2, 3).shape\ntapegrad.Size([2, 3])")},
       {Py_tp_base, &PyTuple_Type},
       {Py_tp_new, reinterpret_cast<void*>(guarded<&size_new>)},
       {Py_tp_repr, reinterpret_cast<void*>(guarded<&size_repr>)},
@@ -166,9 +186,11 @@ void add_size(PyObject* module) {
   add_object(module, "Size", Py_NewRef(reinterpret_cast<PyObject*>(size_type)));
 }
 
-// --- device ----------------------------------------------------------------------------------------------------------
+// --- device
+// ----------------------------------------------------------------------------------------------------------
 
-constexpr const char* kDeviceTypes[] = {"cpu", "cuda", "mps", "xpu", "mkldnn", "xla", "hpu", "mtia", "meta"};
+constexpr const char* kDeviceTypes[] = {"cpu", "cuda", "mps",  "xpu", "mkldnn",
+                                        "xla", "hpu",  "mtia", "meta"};
 
 std::pair<int, int> parse_device(std::string_view text) {
   const size_t colon = text.find(':');
@@ -186,8 +208,10 @@ std::pair<int, int> parse_device(std::string_view text) {
     if (!good) break;
     return {i, index};
   }
-  raise(PyExc_RuntimeError, "device: '%s' is no device; tapegrad has 'cpu' (names such as 'cuda' or 'cuda:0' are known)",
-        std::string(text).c_str());
+  raise(
+      PyExc_RuntimeError,
+      "device: '%s' is no device; tapegrad has 'cpu' (names such as 'cuda' or 'cuda:0' are known)",
+      std::string(text).c_str());
 }
 
 PyObject* make_device(int type, int index) {
@@ -202,18 +226,24 @@ PyObject* device_new(PyTypeObject*, PyObject* args, PyObject* kwargs) {
   PyObject* type = nullptr;
   PyObject* index = nullptr;
   static const char* names[] = {"type", "index", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &type, &index)) return nullptr;
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &type,
+                                   &index))
+    return nullptr;
   if (Py_TYPE(type) == device_type && !index) return Py_NewRef(type);
   if (PyLong_Check(type)) return make_device(1, static_cast<int>(PyLong_AsLong(type)));
   if (!PyUnicode_Check(type)) {
-    raise(PyExc_TypeError, "device(): argument 'type' must be str or device, not %s", type_name(type).c_str());
+    raise(PyExc_TypeError, "device(): argument 'type' must be str or device, not %s",
+          type_name(type).c_str());
   }
   auto [kind, number] = parse_device(to_string(type));
   if (index && index != Py_None) {
-    if (number >= 0) raise(PyExc_RuntimeError, "device: the index is given twice, in '%U' and as an argument", type);
+    if (number >= 0)
+      raise(PyExc_RuntimeError, "device: the index is given twice, in '%U' and as an argument",
+            type);
     const long given = PyLong_AsLong(index);
     if (given == -1 && PyErr_Occurred()) raise_current();
-    if (given < 0) raise(PyExc_RuntimeError, "device: the index must not be negative, got %ld", given);
+    if (given < 0)
+      raise(PyExc_RuntimeError, "device: the index must not be negative, got %ld", given);
     number = static_cast<int>(given);
   }
   return make_device(kind, number);
@@ -227,8 +257,10 @@ PyObject* device_str(PyObject* self) {
 
 PyObject* device_repr(PyObject* self) {
   const auto* device = reinterpret_cast<PyDevice*>(self);
-  if (device->index < 0) return PyUnicode_FromFormat("device(type='%s')", kDeviceTypes[device->type]);
-  return PyUnicode_FromFormat("device(type='%s', index=%d)", kDeviceTypes[device->type], device->index);
+  if (device->index < 0)
+    return PyUnicode_FromFormat("device(type='%s')", kDeviceTypes[device->type]);
+  return PyUnicode_FromFormat("device(type='%s', index=%d)", kDeviceTypes[device->type],
+                              device->index);
 }
 
 PyObject* device_compare(PyObject* a, PyObject* b, int op) {
@@ -244,7 +276,9 @@ Py_hash_t device_hash(PyObject* self) {
   return device->type * 1024 + device->index + 2;
 }
 
-PyObject* device_reduce(PyObject* self) { return Py_BuildValue("(O(N))", device_type, device_str(self)); }
+PyObject* device_reduce(PyObject* self) {
+  return Py_BuildValue("(O(N))", device_type, device_str(self));
+}
 PyObject* device_enter(PyObject* self) {
   expect_cpu(self, "device");
   return Py_NewRef(self);
@@ -275,7 +309,9 @@ void add_device(PyObject* module) {
                                   method<&device_exit>("__exit__", nullptr),
                                   {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {
-      {Py_tp_doc, const_cast<char*>("Where a tensor lies: device('cpu'). Other names are known and raise when used.")},
+      {Py_tp_doc,
+       const_cast<char*>(
+           "Where a tensor lies: device('cpu'). Other names are known and raise when used.")},
       {Py_tp_new, reinterpret_cast<void*>(guarded<&device_new>)},
       {Py_tp_repr, reinterpret_cast<void*>(guarded<&device_repr>)},
       {Py_tp_str, reinterpret_cast<void*>(guarded<&device_str>)},
@@ -290,21 +326,24 @@ void add_device(PyObject* module) {
   the_cpu = make_device(0, -1);
 }
 
-// --- layout and memory format ----------------------------------------------------------------------------------------
+// --- layout and memory format
+// ----------------------------------------------------------------------------------------
 
 struct PyNamed {
-  PyObject_HEAD
-  const char* name;
+  PyObject_HEAD const char* name;
   int value;
 };
 
 PyObject* named_repr(PyObject* self) {
   return PyUnicode_FromFormat("tapegrad.%s", reinterpret_cast<PyNamed*>(self)->name);
 }
-PyObject* named_reduce(PyObject* self) { return PyUnicode_FromString(reinterpret_cast<PyNamed*>(self)->name); }
+PyObject* named_reduce(PyObject* self) {
+  return PyUnicode_FromString(reinterpret_cast<PyNamed*>(self)->name);
+}
 
 PyTypeObject* make_named_type(const char* name, const char* doc) {
-  static PyMethodDef methods[] = {method<&named_reduce>("__reduce__", nullptr), {nullptr, nullptr, 0, nullptr}};
+  static PyMethodDef methods[] = {method<&named_reduce>("__reduce__", nullptr),
+                                  {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>(doc)},
                          {Py_tp_new, reinterpret_cast<void*>(no_new)},
                          {Py_tp_repr, reinterpret_cast<void*>(guarded<&named_repr>)},
@@ -325,23 +364,28 @@ PyObject* add_named(PyObject* module, PyTypeObject* type, const char* name, int 
 PyObject* the_strided = nullptr;
 
 void add_layouts(PyObject* module) {
-  layout_type = make_named_type("tapegrad.layout", "How elements lie in memory: tapegrad.strided is the only layout.");
-  memory_format_type = make_named_type("tapegrad.memory_format", "The order of a tensor's dimensions in memory.");
+  layout_type = make_named_type("tapegrad.layout",
+                                "How elements lie in memory: tapegrad.strided is the only layout.");
+  memory_format_type =
+      make_named_type("tapegrad.memory_format", "The order of a tensor's dimensions in memory.");
   add_object(module, "layout", Py_NewRef(reinterpret_cast<PyObject*>(layout_type)));
   add_object(module, "memory_format", Py_NewRef(reinterpret_cast<PyObject*>(memory_format_type)));
   the_strided = add_named(module, layout_type, "strided", 0);
-  const std::pair<const char*, MemoryFormat> formats[] = {{"contiguous_format", MemoryFormat::Contiguous},
-                                                          {"channels_last", MemoryFormat::ChannelsLast},
-                                                          {"channels_last_3d", MemoryFormat::ChannelsLast3d},
-                                                          {"preserve_format", MemoryFormat::Preserve}};
-  for (const auto& [name, format] : formats) add_named(module, memory_format_type, name, static_cast<int>(format));
+  const std::pair<const char*, MemoryFormat> formats[] = {
+      {"contiguous_format", MemoryFormat::Contiguous},
+      {"channels_last", MemoryFormat::ChannelsLast},
+      {"channels_last_3d", MemoryFormat::ChannelsLast3d},
+      {"preserve_format", MemoryFormat::Preserve}};
+  for (const auto& [name, format] : formats)
+    add_named(module, memory_format_type, name, static_cast<int>(format));
 }
 
-// --- finfo and iinfo -------------------------------------------------------------------------------------------------
+// --- finfo and iinfo
+// -------------------------------------------------------------------------------------------------
 
 struct PyInfo {
-  PyObject_HEAD
-  PyObject* values[8];  // bits, min, max, dtype; finfo: eps, tiny, smallest_normal, resolution
+  PyObject_HEAD PyObject*
+      values[8];  // bits, min, max, dtype; finfo: eps, tiny, smallest_normal, resolution
 };
 PyTypeObject* finfo_type = nullptr;
 PyTypeObject* iinfo_type = nullptr;
@@ -351,8 +395,10 @@ struct FloatLimits {
 };
 FloatLimits float_limits(DType dtype) {
   switch (dtype) {
-    case DType::Float16: return {0.0009765625, 6.103515625e-05, 65504.0, 1e-3};
-    case DType::BFloat16: return {0.0078125, std::numeric_limits<float>::min(), 3.3895313892515355e38, 1e-2};
+    case DType::Float16:
+      return {0.0009765625, 6.103515625e-05, 65504.0, 1e-3};
+    case DType::BFloat16:
+      return {0.0078125, std::numeric_limits<float>::min(), 3.3895313892515355e38, 1e-2};
     case DType::Float32:
       return {std::numeric_limits<float>::epsilon(), std::numeric_limits<float>::min(),
               std::numeric_limits<float>::max(), 1e-6};
@@ -366,15 +412,16 @@ PyObject* info_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   const bool is_float = type == finfo_type;
   PyObject* given = nullptr;
   static const char* names[] = {"type", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, is_float ? "|O:finfo" : "O:iinfo", const_cast<char**>(names), &given)) {
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, is_float ? "|O:finfo" : "O:iinfo",
+                                   const_cast<char**>(names), &given)) {
     return nullptr;
   }
   DType dtype = default_dtype();
   if (given) {
     const std::optional<DType> found = as_dtype(given);
     if (!found) {
-      raise(PyExc_TypeError, "%s(): argument 'type' must be dtype, not %s", is_float ? "finfo" : "iinfo",
-            type_name(given).c_str());
+      raise(PyExc_TypeError, "%s(): argument 'type' must be dtype, not %s",
+            is_float ? "finfo" : "iinfo", type_name(given).c_str());
     }
     dtype = *found;
   }
@@ -419,27 +466,33 @@ std::string short_number(PyObject* number) {
 
 PyObject* info_repr(PyObject* self) {
   PyObject** v = reinterpret_cast<PyInfo*>(self)->values;
-  if (Py_TYPE(self) == iinfo_type) return PyUnicode_FromFormat("iinfo(min=%S, max=%S, dtype=%U)", v[1], v[2], v[3]);
-  return PyUnicode_FromFormat("finfo(resolution=%s, min=%s, max=%s, eps=%s, smallest_normal=%s, tiny=%s, dtype=%U)",
-                              short_number(v[7]).c_str(), short_number(v[1]).c_str(), short_number(v[2]).c_str(),
-                              short_number(v[4]).c_str(), short_number(v[6]).c_str(), short_number(v[5]).c_str(), v[3]);
+  if (Py_TYPE(self) == iinfo_type)
+    return PyUnicode_FromFormat("iinfo(min=%S, max=%S, dtype=%U)", v[1], v[2], v[3]);
+  return PyUnicode_FromFormat(
+      "finfo(resolution=%s, min=%s, max=%s, eps=%s, smallest_normal=%s, tiny=%s, dtype=%U)",
+      short_number(v[7]).c_str(), short_number(v[1]).c_str(), short_number(v[2]).c_str(),
+      short_number(v[4]).c_str(), short_number(v[6]).c_str(), short_number(v[5]).c_str(), v[3]);
 }
 
 void add_infos(PyObject* module) {
   constexpr auto at = [](int i) {
-    return static_cast<Py_ssize_t>(offsetof(PyInfo, values) + static_cast<size_t>(i) * sizeof(PyObject*));
+    return static_cast<Py_ssize_t>(offsetof(PyInfo, values) +
+                                   static_cast<size_t>(i) * sizeof(PyObject*));
   };
-  static PyMemberDef float_members[] = {
-      {"bits", T_OBJECT_EX, at(0), READONLY, nullptr}, {"min", T_OBJECT_EX, at(1), READONLY, nullptr},
-      {"max", T_OBJECT_EX, at(2), READONLY, nullptr},  {"dtype", T_OBJECT_EX, at(3), READONLY, nullptr},
-      {"eps", T_OBJECT_EX, at(4), READONLY, nullptr},  {"tiny", T_OBJECT_EX, at(5), READONLY, nullptr},
-      {"smallest_normal", T_OBJECT_EX, at(6), READONLY, nullptr},
-      {"resolution", T_OBJECT_EX, at(7), READONLY, nullptr},
-      {nullptr, 0, 0, 0, nullptr}};
-  static PyMemberDef int_members[] = {
-      {"bits", T_OBJECT_EX, at(0), READONLY, nullptr}, {"min", T_OBJECT_EX, at(1), READONLY, nullptr},
-      {"max", T_OBJECT_EX, at(2), READONLY, nullptr},  {"dtype", T_OBJECT_EX, at(3), READONLY, nullptr},
-      {nullptr, 0, 0, 0, nullptr}};
+  static PyMemberDef float_members[] = {{"bits", T_OBJECT_EX, at(0), READONLY, nullptr},
+                                        {"min", T_OBJECT_EX, at(1), READONLY, nullptr},
+                                        {"max", T_OBJECT_EX, at(2), READONLY, nullptr},
+                                        {"dtype", T_OBJECT_EX, at(3), READONLY, nullptr},
+                                        {"eps", T_OBJECT_EX, at(4), READONLY, nullptr},
+                                        {"tiny", T_OBJECT_EX, at(5), READONLY, nullptr},
+                                        {"smallest_normal", T_OBJECT_EX, at(6), READONLY, nullptr},
+                                        {"resolution", T_OBJECT_EX, at(7), READONLY, nullptr},
+                                        {nullptr, 0, 0, 0, nullptr}};
+  static PyMemberDef int_members[] = {{"bits", T_OBJECT_EX, at(0), READONLY, nullptr},
+                                      {"min", T_OBJECT_EX, at(1), READONLY, nullptr},
+                                      {"max", T_OBJECT_EX, at(2), READONLY, nullptr},
+                                      {"dtype", T_OBJECT_EX, at(3), READONLY, nullptr},
+                                      {nullptr, 0, 0, 0, nullptr}};
   const auto make = [&](const char* name, const char* doc, PyMemberDef* members) {
     PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>(doc)},
                            {Py_tp_new, reinterpret_cast<void*>(guarded<&info_new>)},
@@ -450,7 +503,8 @@ void add_infos(PyObject* module) {
     PyType_Spec spec = {name, sizeof(PyInfo), 0, Py_TPFLAGS_DEFAULT, slots};
     return make_type(spec);
   };
-  finfo_type = make("tapegrad.finfo", "Limits of a floating-point dtype: bits, eps, max, min, tiny, resolution.",
+  finfo_type = make("tapegrad.finfo",
+                    "Limits of a floating-point dtype: bits, eps, max, min, tiny, resolution.",
                     float_members);
   iinfo_type = make("tapegrad.iinfo", "Limits of an integer dtype: bits, max, min.", int_members);
   add_object(module, "finfo", Py_NewRef(reinterpret_cast<PyObject*>(finfo_type)));
@@ -472,7 +526,8 @@ std::optional<DType> as_dtype(PyObject* object) {
 PyObject* make_size(IntSpan sizes) {
   Ref result = checked(size_type->tp_alloc(size_type, static_cast<Py_ssize_t>(sizes.size())));
   for (size_t i = 0; i < sizes.size(); ++i) {
-    PyTuple_SET_ITEM(result.get(), static_cast<Py_ssize_t>(i), checked(PyLong_FromLongLong(sizes[i])).release());
+    PyTuple_SET_ITEM(result.get(), static_cast<Py_ssize_t>(i),
+                     checked(PyLong_FromLongLong(sizes[i])).release());
   }
   return result.release();
 }
@@ -480,7 +535,9 @@ PyObject* make_size(IntSpan sizes) {
 PyObject* cpu_device() { return the_cpu; }
 PyObject* strided_layout() { return the_strided; }
 
-bool is_device_like(PyObject* object) { return Py_TYPE(object) == device_type || PyUnicode_Check(object); }
+bool is_device_like(PyObject* object) {
+  return Py_TYPE(object) == device_type || PyUnicode_Check(object);
+}
 
 void expect_cpu(PyObject* object, const char* function) {
   if (!object || object == Py_None) return;
@@ -490,12 +547,14 @@ void expect_cpu(PyObject* object, const char* function) {
   } else if (PyUnicode_Check(object)) {
     type = parse_device(to_string(object)).first;
   } else if (!PyLong_Check(object)) {
-    raise(PyExc_TypeError, "%s(): argument 'device' must be device or str, not %s", function, type_name(object).c_str());
+    raise(PyExc_TypeError, "%s(): argument 'device' must be device or str, not %s", function,
+          type_name(object).c_str());
   }
   if (type != 0) {
-    throw UnsupportedError(core::text(function, ": device '", kDeviceTypes[type],
-                                      "' is not available, tapegrad computes on the CPU only; use device='cpu' or guard "
-                                      "the call with `if cuda.is_available():`"));
+    throw UnsupportedError(core::text(
+        function, ": device '", kDeviceTypes[type],
+        "' is not available, tapegrad computes on the CPU only; use device='cpu' or guard "
+        "the call with `if cuda.is_available():`"));
   }
 }
 

@@ -1,5 +1,5 @@
-// The small types of the shell: dtype, device, layout, memory_format, Size, Generator, finfo, iinfo. Knows no tensor
-// operation.
+// The small types of the shell: dtype, device, layout, memory_format, Size, Generator, finfo,
+// iinfo. Knows no tensor operation.
 #pragma once
 
 #include <optional>
@@ -12,8 +12,7 @@
 namespace tapegrad::python {
 
 struct PyDType {
-  PyObject_HEAD
-  DType dtype;
+  PyObject_HEAD DType dtype;
 };
 extern PyTypeObject* dtype_type;
 inline bool is_dtype(PyObject* object) { return Py_TYPE(object) == dtype_type; }
@@ -26,9 +25,8 @@ extern PyTypeObject* size_type;
 PyObject* make_size(IntSpan sizes);
 
 struct PyDevice {
-  PyObject_HEAD
-  int type;   // 0 cpu, 1 cuda, ...
-  int index;  // -1 for none
+  PyObject_HEAD int type;  // 0 cpu, 1 cuda, ...
+  int index;               // -1 for none
 };
 extern PyTypeObject* device_type;
 PyObject* cpu_device();

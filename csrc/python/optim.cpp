@@ -16,8 +16,8 @@ class TensorSequence {
   TensorSequence(PyObject* object, const char* function, const char* argument) {
     if (!object || object == Py_None) return;
     if (!PyList_Check(object) && !PyTuple_Check(object)) {
-      raise(PyExc_TypeError, "%s(): argument '%s' must be a list of Tensors, not %s", function, argument,
-            type_name(object).c_str());
+      raise(PyExc_TypeError, "%s(): argument '%s' must be a list of Tensors, not %s", function,
+            argument, type_name(object).c_str());
     }
     items_ = checked(PySequence_Tuple(object));
     const Py_ssize_t count = PyTuple_GET_SIZE(items_.get());
@@ -39,14 +39,16 @@ class TensorSequence {
 };
 
 /// The gradients given, None for parameters to skip; or those of the parameters themselves.
-std::vector<Tensor> gradients(PyObject* object, const TensorSequence& params, const char* function) {
+std::vector<Tensor> gradients(PyObject* object, const TensorSequence& params,
+                              const char* function) {
   std::vector<Tensor> result;
   result.reserve(params.refs().size());
   if (!object || object == Py_None) {
     for (const Tensor* param : params.refs()) result.push_back(param->grad());
     return result;
   }
-  const Ref items = checked(PySequence_Fast(object, "grads must be a list of Tensors and None, or None"));
+  const Ref items =
+      checked(PySequence_Fast(object, "grads must be a list of Tensors and None, or None"));
   for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
     PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
     result.push_back(item == Py_None ? Tensor() : expect_tensor(item, function, "grads"));
@@ -58,8 +60,9 @@ double number(PyObject* object) { return as_scalar(object).to_double(); }
 bool flag(PyObject* object) { return checked(PyObject_IsTrue(object)) != 0; }
 
 PyObject* sgd(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<10> bound("sgd_", {"params", "grads", "momentum_buffers", "first", "lr", "momentum", "dampening",
-                                 "weight_decay", "nesterov", "maximize"},
+  const Bound<10> bound("sgd_",
+                        {"params", "grads", "momentum_buffers", "first", "lr", "momentum",
+                         "dampening", "weight_decay", "nesterov", "maximize"},
                         10, args, nargs, kwnames);
   const TensorSequence params(bound[0], "sgd_", "params");
   const std::vector<Tensor> grads = gradients(bound[1], params, "sgd_");
@@ -85,9 +88,11 @@ PyObject* sgd(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
 }
 
 PyObject* adam(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<14> bound("adam_", {"params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "steps", "lr", "beta1",
-                                  "beta2", "eps", "weight_decay", "amsgrad", "maximize", "decoupled"},
-                        14, args, nargs, kwnames);
+  const Bound<14> bound(
+      "adam_",
+      {"params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "steps", "lr", "beta1",
+       "beta2", "eps", "weight_decay", "amsgrad", "maximize", "decoupled"},
+      14, args, nargs, kwnames);
   const TensorSequence params(bound[0], "adam_", "params");
   const std::vector<Tensor> grads = gradients(bound[1], params, "adam_");
   const TensorSequence means(bound[2], "adam_", "exp_avgs");
@@ -113,8 +118,10 @@ PyObject* adam(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
 
 void add_optim(PyObject* module) {
   static PyMethodDef functions[] = {
-      method<&sgd>("sgd_", "One step of SGD over a list of parameters; see tapegrad.optim._kernels."),
-      method<&adam>("adam_", "One step of Adam over a list of parameters; see tapegrad.optim._kernels."),
+      method<&sgd>("sgd_",
+                   "One step of SGD over a list of parameters; see tapegrad.optim._kernels."),
+      method<&adam>("adam_",
+                    "One step of Adam over a list of parameters; see tapegrad.optim._kernels."),
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));
 }

@@ -13,7 +13,8 @@ namespace tapegrad::python {
 
 namespace {
 
-// --- signatures ------------------------------------------------------------------------------------------------------
+// --- signatures
+// ------------------------------------------------------------------------------------------------------
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
@@ -52,14 +53,23 @@ struct TypeName {
   Type type;
 };
 constexpr TypeName kTypeNames[] = {
-    {"Tensor", Type::Tensor},       {"Tensor[]", Type::Tensors}, {"int", Type::Int},
-    {"float", Type::Float},         {"bool", Type::Bool},        {"Scalar", Type::Scalar},
-    {"int[]", Type::Ints},          {"dtype", Type::DType},      {"str", Type::String},
-    {"Generator", Type::Generator}, {"device", Type::Device},    {"layout", Type::Layout},
+    {"Tensor", Type::Tensor},
+    {"Tensor[]", Type::Tensors},
+    {"int", Type::Int},
+    {"float", Type::Float},
+    {"bool", Type::Bool},
+    {"Scalar", Type::Scalar},
+    {"int[]", Type::Ints},
+    {"dtype", Type::DType},
+    {"str", Type::String},
+    {"Generator", Type::Generator},
+    {"device", Type::Device},
+    {"layout", Type::Layout},
     {"memory_format", Type::MemoryFormat},
 };
 
-void parse_type(std::string_view signature, std::string_view text, Parameter& parameter, bool& writes) {
+void parse_type(std::string_view signature, std::string_view text, Parameter& parameter,
+                bool& writes) {
   if (text.ends_with('?')) {
     parameter.optional = true;
     text.remove_suffix(1);
@@ -88,7 +98,8 @@ void parse_default(std::string_view signature, std::string_view text, Parameter&
   parameter.has_default = true;
   parameter.default_text = text;
   if (text == "None") {
-    if (!parameter.optional) bad_signature(signature, "default None for a parameter that is not optional");
+    if (!parameter.optional)
+      bad_signature(signature, "default None for a parameter that is not optional");
     return;
   }
   if (text == "True" || text == "False") {
@@ -117,8 +128,10 @@ void parse_default(std::string_view signature, std::string_view text, Parameter&
     }
     parameter.default_number = value;
   }
-  if (parameter.type == Type::Ints && parameter.default_ints.empty() && text.front() != '[' && text.front() != '(') {
-    for (int i = 0; i < std::max(1, parameter.fixed); ++i) parameter.default_ints.push_back(parameter.default_number.to_int());
+  if (parameter.type == Type::Ints && parameter.default_ints.empty() && text.front() != '[' &&
+      text.front() != '(') {
+    for (int i = 0; i < std::max(1, parameter.fixed); ++i)
+      parameter.default_ints.push_back(parameter.default_number.to_int());
   }
 }
 
@@ -179,7 +192,8 @@ Signature parse_signature(const ops::OpEntry& entry) {
     parameter.key = interned(parameter.name.c_str());
     bool writes = false;
     parse_type(text, trim(declaration.substr(0, space)), parameter, writes);
-    if (equals != std::string_view::npos) parse_default(text, trim(part.substr(equals + 1)), parameter);
+    if (equals != std::string_view::npos)
+      parse_default(text, trim(part.substr(equals + 1)), parameter);
     if (writes && result.parameters.empty()) result.writes_first = true;
     result.parameters.push_back(std::move(parameter));
     const int index = static_cast<int>(result.parameters.size()) - 1;
@@ -189,20 +203,24 @@ Signature parse_signature(const ops::OpEntry& entry) {
   if (result.parameters.size() > kMaxParameters) bad_signature(text, "too many parameters");
   for (size_t i = 0; i < result.parameters.size(); ++i) {
     const Parameter& p = result.parameters[i];
-    if (!p.has_default && static_cast<int>(i) < result.positional) result.required = static_cast<int>(i) + 1;
+    if (!p.has_default && static_cast<int>(i) < result.positional)
+      result.required = static_cast<int>(i) + 1;
     const bool shell = p.type >= Type::Out;
     result.has_shell |= shell;
     if (!shell) result.order.push_back(static_cast<int>(i));
   }
   result.own = entry.parameter_count;
   if (static_cast<int>(result.order.size()) != result.own) {
-    bad_signature(text, core::text("has ", result.order.size(), " parameters of the function, which takes ", result.own));
+    bad_signature(text, core::text("has ", result.order.size(),
+                                   " parameters of the function, which takes ", result.own));
   }
   const size_t arrow = text.find("->", close);
-  result.result_text = arrow == std::string_view::npos ? "()" : std::string(trim(text.substr(arrow + 2)));
+  result.result_text =
+      arrow == std::string_view::npos ? "()" : std::string(trim(text.substr(arrow + 2)));
   if (result.result_text.starts_with('(') && result.result_text != "()") {
     result.tuple_result = true;
-    for (const std::string_view part : split(std::string_view(result.result_text).substr(1, result.result_text.size() - 2))) {
+    for (const std::string_view part :
+         split(std::string_view(result.result_text).substr(1, result.result_text.size() - 2))) {
       const size_t space = part.rfind(' ');
       if (space != std::string_view::npos) result.result_names.emplace_back(part.substr(space + 1));
     }
@@ -210,13 +228,15 @@ Signature parse_signature(const ops::OpEntry& entry) {
   return result;
 }
 
-// --- binding ---------------------------------------------------------------------------------------------------------
+// --- binding
+// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
 /// NumPy's spellings, and PyTorch's for the first argument.
 bool is_alias(const Parameter& parameter, int index, std::string_view given) {
-  if (parameter.name == "dim" || parameter.name == "dims") return given == "axis" || given == "axes" || given == "dim";
+  if (parameter.name == "dim" || parameter.name == "dims")
+    return given == "axis" || given == "axes" || given == "dim";
   if (parameter.name == "keepdim") return given == "keepdims";
   if (index == 0 && (parameter.name == "input" || parameter.name == "self")) {
     return given == "self" || given == "input" || given == "x" || given == "a" || given == "x1";
@@ -242,12 +262,14 @@ int find_keyword(const Signature& signature, PyObject* key) {
     return -1;
   }
   for (int i = 0; i < count; ++i) {
-    if (is_alias(parameters[static_cast<size_t>(i)], i, {text, static_cast<size_t>(size)})) return i;
+    if (is_alias(parameters[static_cast<size_t>(i)], i, {text, static_cast<size_t>(size)}))
+      return i;
   }
   return -1;
 }
 
-/// x.view(2, 3): a list of integers may be given as separate arguments where it is the only positional parameter.
+/// x.view(2, 3): a list of integers may be given as separate arguments where it is the only
+/// positional parameter.
 int varargs_parameter(const Signature& signature, bool is_method) {
   const int first = is_method ? 1 : 0;
   if (signature.positional != first + 1) return -1;
@@ -257,12 +279,14 @@ int varargs_parameter(const Signature& signature, bool is_method) {
 
 }  // namespace
 
-bool Call::bind(const Signature& signature, bool is_method, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
+bool Call::bind(const Signature& signature, bool is_method, Arguments args, Py_ssize_t nargs,
+                PyObject* kwnames) {
   const int count = static_cast<int>(signature.parameters.size());
   for (int i = 0; i < count; ++i) slots_[i] = nullptr;
   varargs_ = -1;
   const int list = varargs_parameter(signature, is_method);
-  if (list >= 0 && (nargs == 0 || nargs > list) && (nargs > list + 1 || (nargs == list + 1 && is_integer_like(args[list])))) {
+  if (list >= 0 && (nargs == 0 || nargs > list) &&
+      (nargs > list + 1 || (nargs == list + 1 && is_integer_like(args[list])))) {
     varargs_ = list;
     varargs_begin_ = args + list;
     varargs_count_ = static_cast<int>(nargs) - list;
@@ -281,7 +305,8 @@ bool Call::bind(const Signature& signature, bool is_method, Arguments args, Py_s
   for (int i = 0; i < signature.required; ++i) {
     const Parameter& p = signature.parameters[static_cast<size_t>(i)];
     if (slots_[i] || p.has_default) continue;
-    if (i == list) {  // zeros() of no sizes at all, as x.view() is an error but tensors of 0 dimensions exist
+    if (i == list) {  // zeros() of no sizes at all, as x.view() is an error but tensors of 0
+                      // dimensions exist
       if (keywords == 0 && nargs == i) return false;
     }
     return false;
@@ -294,9 +319,11 @@ bool Call::bind(const Signature& signature, bool is_method, Arguments args, Py_s
 
 namespace {
 
-/// Operands of arithmetic, where a number may stand for a 0-d tensor; an index or a weight must be a tensor.
+/// Operands of arithmetic, where a number may stand for a 0-d tensor; an index or a weight must be
+/// a tensor.
 bool takes_numbers(const Parameter& p) {
-  for (const std::string_view name : {"other", "input", "exponent", "value", "min", "max", "end", "self"}) {
+  for (const std::string_view name :
+       {"other", "input", "exponent", "value", "min", "max", "end", "self"}) {
     if (p.name == name) return true;
   }
   return false;
@@ -310,26 +337,39 @@ bool Call::matches_one(const Parameter& p, PyObject* object, bool numbers) const
     case Type::Tensor:
       return is_tensor(object) || (numbers && !p.optional && takes_numbers(p) && is_number(object));
     case Type::Scalar:
-      return is_number(object) || (is_tensor(object) && unwrap(object).dim() == 0 && !unwrap(object).requires_grad());
-    case Type::Int: return is_integer_like(object);
+      return is_number(object) ||
+             (is_tensor(object) && unwrap(object).dim() == 0 && !unwrap(object).requires_grad());
+    case Type::Int:
+      return is_integer_like(object);
     case Type::Float:
-      return is_number(object) || (is_tensor(object) && unwrap(object).dim() == 0 && !unwrap(object).requires_grad());
-    case Type::Bool: return PyBool_Check(object) || type_name(object).starts_with("numpy.bool");
-    case Type::Ints: return is_int_list(object) || (p.fixed > 0 && is_integer_like(object));
+      return is_number(object) ||
+             (is_tensor(object) && unwrap(object).dim() == 0 && !unwrap(object).requires_grad());
+    case Type::Bool:
+      return PyBool_Check(object) || type_name(object).starts_with("numpy.bool");
+    case Type::Ints:
+      return is_int_list(object) || (p.fixed > 0 && is_integer_like(object));
     case Type::Tensors: {
       if (!PyTuple_Check(object) && !PyList_Check(object)) return false;
       const Py_ssize_t count = PySequence_Fast_GET_SIZE(object);
       return count == 0 || is_tensor(PySequence_Fast_GET_ITEM(object, 0));
     }
-    case Type::DType: return as_dtype(object).has_value();
-    case Type::String: return PyUnicode_Check(object);
-    case Type::Generator: return Py_TYPE(object) == generator_type || PyType_IsSubtype(Py_TYPE(object), generator_type);
-    case Type::Out: return is_tensor(object) || PyTuple_Check(object) || PyList_Check(object);
+    case Type::DType:
+      return as_dtype(object).has_value();
+    case Type::String:
+      return PyUnicode_Check(object);
+    case Type::Generator:
+      return Py_TYPE(object) == generator_type || PyType_IsSubtype(Py_TYPE(object), generator_type);
+    case Type::Out:
+      return is_tensor(object) || PyTuple_Check(object) || PyList_Check(object);
     case Type::RequiresGrad:
-    case Type::PinMemory: return PyBool_Check(object);
-    case Type::Device: return is_device_like(object) || PyLong_Check(object);
-    case Type::Layout: return Py_TYPE(object) == layout_type;
-    case Type::MemoryFormat: return Py_TYPE(object) == memory_format_type;
+    case Type::PinMemory:
+      return PyBool_Check(object);
+    case Type::Device:
+      return is_device_like(object) || PyLong_Check(object);
+    case Type::Layout:
+      return Py_TYPE(object) == layout_type;
+    case Type::MemoryFormat:
+      return Py_TYPE(object) == memory_format_type;
   }
   return false;
 }
@@ -346,13 +386,15 @@ bool Call::matches(const Signature& signature, bool numbers) const {
       continue;
     }
     const Parameter& p = signature.parameters[i];
-    if (p.type == Type::Tensor && is_exact_tensor(object)) [[likely]] continue;
+    if (p.type == Type::Tensor && is_exact_tensor(object)) [[likely]]
+      continue;
     if (!matches_one(p, object, numbers)) return false;
   }
   return true;
 }
 
-// --- conversion ------------------------------------------------------------------------------------------------------
+// --- conversion
+// ------------------------------------------------------------------------------------------------------
 
 Call::~Call() {
   ops::Argument* arguments = list();
@@ -371,7 +413,8 @@ void Call::replace_first(Tensor tensor) {
 
 void Call::convert_default(const Parameter& p, ops::Argument& argument) {
   using Kind = ops::Argument::Kind;
-  if (p.optional && p.default_text == "None") return;  // Kind::None, undefined tensor, null generator
+  if (p.optional && p.default_text == "None")
+    return;  // Kind::None, undefined tensor, null generator
   switch (p.type) {
     case Type::Int:
       argument.kind = Kind::Int;
@@ -397,13 +440,17 @@ void Call::convert_default(const Parameter& p, ops::Argument& argument) {
       argument.kind = Kind::String;
       argument.string = p.default_string;
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
-void Call::convert_one(const Signature& signature, const Parameter& p, PyObject* object, ops::Argument& argument) {
+void Call::convert_one(const Signature& signature, const Parameter& p, PyObject* object,
+                       ops::Argument& argument) {
   using Kind = ops::Argument::Kind;
-  const auto what = [&] { return std::string(signature.entry->name()) + "(): argument '" + p.name + "'"; };
+  const auto what = [&] {
+    return std::string(signature.entry->name()) + "(): argument '" + p.name + "'";
+  };
   switch (p.type) {
     case Type::Tensor:
       argument.kind = Kind::Tensor;
@@ -417,8 +464,9 @@ void Call::convert_one(const Signature& signature, const Parameter& p, PyObject*
       int64_t total = 0;
       for (Py_ssize_t i = 0; i < count; ++i) {
         if (!is_tensor(items[i])) {
-          raise(PyExc_TypeError, "%s must be tuple of Tensors, but found element of type %s at pos %zd", what().c_str(),
-                type_name(items[i]).c_str(), i);
+          raise(PyExc_TypeError,
+                "%s must be tuple of Tensors, but found element of type %s at pos %zd",
+                what().c_str(), type_name(items[i]).c_str(), i);
         }
         argument.tensors.push_back(unwrap(items[i]));
         total += unwrap(items[i]).numel();
@@ -473,7 +521,8 @@ void Call::convert_one(const Signature& signature, const Parameter& p, PyObject*
       argument.kind = Kind::Generator;
       argument.generator = generator_of(object);
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -494,35 +543,50 @@ void Call::convert(const Signature& signature) {
       large_ |= tensor.numel() >= kReleaseGilElements;
     } else if (at == varargs_) {
       argument->kind = ops::Argument::Kind::Ints;
-      for (int k = 0; k < varargs_count_; ++k) argument->integers.push_back(as_int(varargs_begin_[k]));
+      for (int k = 0; k < varargs_count_; ++k)
+        argument->integers.push_back(as_int(varargs_begin_[k]));
     } else if (object != Py_None) {
       convert_one(signature, p, object, *argument);
     }
   }
 }
 
-// --- errors ----------------------------------------------------------------------------------------------------------
+// --- errors
+// ----------------------------------------------------------------------------------------------------------
 
 namespace {
 
 const char* expected_name(const Parameter& p) {
   switch (p.type) {
     case Type::Tensor:
-    case Type::Out: return "Tensor";
-    case Type::Tensors: return "tuple of Tensors";
-    case Type::Int: return "int";
-    case Type::Float: return "float";
+    case Type::Out:
+      return "Tensor";
+    case Type::Tensors:
+      return "tuple of Tensors";
+    case Type::Int:
+      return "int";
+    case Type::Float:
+      return "float";
     case Type::Bool:
     case Type::RequiresGrad:
-    case Type::PinMemory: return "bool";
-    case Type::Scalar: return "Number";
-    case Type::Ints: return p.fixed > 0 ? "int or tuple of ints" : "tuple of ints";
-    case Type::DType: return "dtype";
-    case Type::String: return "str";
-    case Type::Generator: return "Generator";
-    case Type::Device: return "device";
-    case Type::Layout: return "layout";
-    case Type::MemoryFormat: return "memory_format";
+    case Type::PinMemory:
+      return "bool";
+    case Type::Scalar:
+      return "Number";
+    case Type::Ints:
+      return p.fixed > 0 ? "int or tuple of ints" : "tuple of ints";
+    case Type::DType:
+      return "dtype";
+    case Type::String:
+      return "str";
+    case Type::Generator:
+      return "Generator";
+    case Type::Device:
+      return "device";
+    case Type::Layout:
+      return "layout";
+    case Type::MemoryFormat:
+      return "memory_format";
   }
   return "";
 }
@@ -536,8 +600,8 @@ std::string given_name(PyObject* object) {
 
 }  // namespace
 
-std::string Call::explain(const Signature& signature, bool is_method, Arguments args, Py_ssize_t nargs,
-                          PyObject* kwnames, bool numbers) {
+std::string Call::explain(const Signature& signature, bool is_method, Arguments args,
+                          Py_ssize_t nargs, PyObject* kwnames, bool numbers) {
   const int self = is_method ? 1 : 0;
   const auto& parameters = signature.parameters;
   if (!bind(signature, is_method, args, nargs, kwnames)) {
@@ -551,12 +615,14 @@ std::string Call::explain(const Signature& signature, bool is_method, Arguments 
       PyObject* key = PyTuple_GET_ITEM(kwnames, k);
       const int found = find_keyword(signature, key);
       if (found < 0) return "got an unexpected keyword argument '" + to_string(key) + "'";
-      if (found < nargs) return "got multiple values for argument '" + parameters[static_cast<size_t>(found)].name + "'";
+      if (found < nargs)
+        return "got multiple values for argument '" + parameters[static_cast<size_t>(found)].name +
+               "'";
     }
     for (size_t i = 0; i < parameters.size(); ++i) {
       if (slots_[i] || parameters[i].has_default) continue;
-      return core::text("missing required argument '", parameters[i].name, "' (position ", static_cast<int>(i) + 1 - self,
-                        ")");
+      return core::text("missing required argument '", parameters[i].name, "' (position ",
+                        static_cast<int>(i) + 1 - self, ")");
     }
     return "got arguments that do not fit";
   }
@@ -566,16 +632,18 @@ std::string Call::explain(const Signature& signature, bool is_method, Arguments 
     if (static_cast<int>(i) == varargs_) {
       for (int k = 0; k < varargs_count_; ++k) {
         if (is_integer_like(varargs_begin_[k])) continue;
-        return core::text("argument '", parameters[i].name, "' must be tuple of ints, but found element of type ",
+        return core::text("argument '", parameters[i].name,
+                          "' must be tuple of ints, but found element of type ",
                           type_name(varargs_begin_[k]), " at pos ", k);
       }
       continue;
     }
     if (matches_one(parameters[i], object, numbers)) continue;
     std::string position;
-    if (static_cast<Py_ssize_t>(i) < nargs) position = core::text(" (position ", static_cast<int>(i) + 1 - self, ")");
-    return core::text("argument '", parameters[i].name, "'", position, " must be ", expected_name(parameters[i]), ", not ",
-                      given_name(object));
+    if (static_cast<Py_ssize_t>(i) < nargs)
+      position = core::text(" (position ", static_cast<int>(i) + 1 - self, ")");
+    return core::text("argument '", parameters[i].name, "'", position, " must be ",
+                      expected_name(parameters[i]), ", not ", given_name(object));
   }
   return "";
 }

@@ -1,4 +1,5 @@
-// Signatures of the op table, and the binding of Python arguments to them. Knows no operation by name.
+// Signatures of the op table, and the binding of Python arguments to them. Knows no operation by
+// name.
 #pragma once
 
 #include <array>
@@ -11,18 +12,34 @@
 
 namespace tapegrad::python {
 
-enum class Type : uint8_t { Tensor, Tensors, Int, Float, Bool, Scalar, Ints, DType, String, Generator,
-                            Out, RequiresGrad, Device, Layout, PinMemory, MemoryFormat };
+enum class Type : uint8_t {
+  Tensor,
+  Tensors,
+  Int,
+  Float,
+  Bool,
+  Scalar,
+  Ints,
+  DType,
+  String,
+  Generator,
+  Out,
+  RequiresGrad,
+  Device,
+  Layout,
+  PinMemory,
+  MemoryFormat
+};
 
 struct Parameter {
   std::string name;
   PyObject* key;  // the name, interned
   Type type;
-  bool optional = false;     // None is allowed
+  bool optional = false;  // None is allowed
   bool has_default = false;
-  int fixed = 0;             // int[k]: a single int stands for k of them
+  int fixed = 0;  // int[k]: a single int stands for k of them
   std::string default_text;
-  Scalar default_number;     // Int, Float, Bool, Scalar
+  Scalar default_number;  // Int, Float, Bool, Scalar
   Dims default_ints;
   std::string default_string;
 };
@@ -32,9 +49,9 @@ inline constexpr int kMaxParameters = 24;
 struct Signature {
   const ops::OpEntry* entry;
   std::vector<Parameter> parameters;
-  int positional = 0;     // how many may be given by position
-  int required = 0;       // the first parameters, which have no default
-  int own = 0;            // the parameters of the C++ function come first in `order`
+  int positional = 0;      // how many may be given by position
+  int required = 0;        // the first parameters, which have no default
+  int own = 0;             // the parameters of the C++ function come first in `order`
   std::vector<int> order;  // C++ parameter i is parameters[order[i]]
   bool has_shell = false;  // there are parameters that belong to the parser, not to the function
   int out = -1, requires_grad = -1, device = -1, layout = -1, pin_memory = -1, memory_format = -1;
@@ -56,8 +73,10 @@ class Call {
   Call& operator=(const Call&) = delete;
 
   /// Fills slots; false (without an error set) when names or counts do not fit.
-  bool bind(const Signature& signature, bool is_method, Arguments args, Py_ssize_t nargs, PyObject* kwnames);
-  /// Whether every bound object has the type that the signature wants. With `numbers`, numbers stand for tensors.
+  bool bind(const Signature& signature, bool is_method, Arguments args, Py_ssize_t nargs,
+            PyObject* kwnames);
+  /// Whether every bound object has the type that the signature wants. With `numbers`, numbers
+  /// stand for tensors.
   bool matches(const Signature& signature, bool numbers) const;
   /// Converts; call after matches().
   void convert(const Signature& signature);
@@ -68,15 +87,16 @@ class Call {
   bool is_large() const { return large_; }
 
   /// Why bind() or matches() said no.
-  std::string explain(const Signature& signature, bool is_method, Arguments args, Py_ssize_t nargs, PyObject* kwnames,
-                      bool numbers);
+  std::string explain(const Signature& signature, bool is_method, Arguments args, Py_ssize_t nargs,
+                      PyObject* kwnames, bool numbers);
 
  private:
   ops::Argument* list() const {
     return const_cast<ops::Argument*>(reinterpret_cast<const ops::Argument*>(storage_));
   }
   bool matches_one(const Parameter& parameter, PyObject* object, bool numbers) const;
-  void convert_one(const Signature& signature, const Parameter& parameter, PyObject* object, ops::Argument& argument);
+  void convert_one(const Signature& signature, const Parameter& parameter, PyObject* object,
+                   ops::Argument& argument);
   void convert_default(const Parameter& parameter, ops::Argument& argument);
 
   PyObject* slots_[kMaxParameters];

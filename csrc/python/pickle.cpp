@@ -1,11 +1,12 @@
 // Copies of Tensor objects: pickle, copy, deepcopy.
+#include "python/pickle.h"
+
 #include <cstring>
 #include <vector>
 
 #include "core/tensor_impl.h"
 #include "python/construct.h"
 #include "python/convert.h"
-#include "python/pickle.h"
 #include "tapegrad/autograd.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
@@ -17,7 +18,8 @@ namespace {
 PyObject* int_tuple(IntSpan values) {
   Ref tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(values.size())));
   for (size_t i = 0; i < values.size(); ++i) {
-    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), checked(PyLong_FromLongLong(values[i])).release());
+    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i),
+                     checked(PyLong_FromLongLong(values[i])).release());
   }
   return tuple.release();
 }
@@ -36,12 +38,14 @@ void set_attributes(PyObject* self, PyObject* attributes) {
 PyObject* reduce_ex(PyObject* self, PyObject*) {
   const Tensor x = unwrap(self).detach();
   const Tensor dense = core::is_dense(x) ? x : contiguous(x);
-  const auto bytes = static_cast<Py_ssize_t>(dense.numel()) * static_cast<Py_ssize_t>(item_size(dense.dtype()));
+  const auto bytes =
+      static_cast<Py_ssize_t>(dense.numel()) * static_cast<Py_ssize_t>(item_size(dense.dtype()));
   const Ref rebuild = imported_attribute("tapegrad._C", "_rebuild_tensor");
-  const Ref data = checked(PyBytes_FromStringAndSize(static_cast<const char*>(dense.data()), bytes));
-  const Ref arguments = checked(Py_BuildValue("(OOONNO)", Py_TYPE(self), data.get(), dtype_object(x.dtype()),
-                                              int_tuple(dense.sizes()), int_tuple(dense.strides()),
-                                              unwrap(self).requires_grad() ? Py_True : Py_False));
+  const Ref data =
+      checked(PyBytes_FromStringAndSize(static_cast<const char*>(dense.data()), bytes));
+  const Ref arguments = checked(Py_BuildValue(
+      "(OOONNO)", Py_TYPE(self), data.get(), dtype_object(x.dtype()), int_tuple(dense.sizes()),
+      int_tuple(dense.strides()), unwrap(self).requires_grad() ? Py_True : Py_False));
   if (PyObject* attributes = attributes_of(self)) {
     return PyTuple_Pack(3, rebuild.get(), arguments.get(), attributes);
   }
@@ -49,10 +53,12 @@ PyObject* reduce_ex(PyObject* self, PyObject*) {
 }
 
 PyObject* rebuild_tensor(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<6> bound("_rebuild_tensor", {"cls", "data", "dtype", "size", "stride", "requires_grad"}, 6, args, nargs,
+  const Bound<6> bound("_rebuild_tensor",
+                       {"cls", "data", "dtype", "size", "stride", "requires_grad"}, 6, args, nargs,
                        kwnames);
   const std::optional<DType> dtype = as_dtype(bound[2]);
-  if (!PyType_Check(bound[0]) || !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(bound[0]), tensor_type) ||
+  if (!PyType_Check(bound[0]) ||
+      !PyType_IsSubtype(reinterpret_cast<PyTypeObject*>(bound[0]), tensor_type) ||
       !PyBytes_Check(bound[1]) || !dtype || !is_int_list(bound[3]) || !is_int_list(bound[4])) {
     raise(PyExc_TypeError, "_rebuild_tensor(): a pickled tensor is malformed");
   }
@@ -63,17 +69,20 @@ PyObject* rebuild_tensor(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* 
   const auto bytes = static_cast<Py_ssize_t>(numel) * static_cast<Py_ssize_t>(item_size(*dtype));
   Tensor result = core::make_tensor(sizes, *dtype);
   if (bytes != PyBytes_GET_SIZE(bound[1]) || sizes.size() != strides.size()) {
-    raise(PyExc_ValueError, "_rebuild_tensor(): %zd bytes for a tensor of %zd", PyBytes_GET_SIZE(bound[1]), bytes);
+    raise(PyExc_ValueError, "_rebuild_tensor(): %zd bytes for a tensor of %zd",
+          PyBytes_GET_SIZE(bound[1]), bytes);
   }
   if (numel > 0 && !(IntSpan(strides) == result.strides())) {
     for (const int64_t stride : strides) {
       if (stride < 0) raise(PyExc_ValueError, "_rebuild_tensor(): negative stride");
     }
     Tensor ordered = core::make_tensor(sizes, strides, *dtype);
-    if (!core::is_dense(ordered)) raise(PyExc_ValueError, "_rebuild_tensor(): strides that do not fit the sizes");
+    if (!core::is_dense(ordered))
+      raise(PyExc_ValueError, "_rebuild_tensor(): strides that do not fit the sizes");
     result = ordered;
   }
-  if (bytes > 0) std::memcpy(result.data(), PyBytes_AS_STRING(bound[1]), static_cast<size_t>(bytes));
+  if (bytes > 0)
+    std::memcpy(result.data(), PyBytes_AS_STRING(bound[1]), static_cast<size_t>(bytes));
   if (checked(PyObject_IsTrue(bound[5]))) result.set_requires_grad(true);
   return wrap_as(reinterpret_cast<PyTypeObject*>(bound[0]), std::move(result));
 }
@@ -95,8 +104,10 @@ PyObject* deepcopy_method(PyObject* self, PyObject* memo) {
   }
   const Tensor& x = unwrap(self);
   if (!x.is_leaf()) {
-    throw GradError("deepcopy: only tensors created explicitly by the user (graph leaves) support the deepcopy protocol; "
-                    "detach() the tensor first");
+    throw GradError(
+        "deepcopy: only tensors created explicitly by the user (graph leaves) support the deepcopy "
+        "protocol; "
+        "detach() the tensor first");
   }
   Tensor result = clone(x.detach());
   if (x.requires_grad()) result.set_requires_grad(true);
@@ -105,7 +116,8 @@ PyObject* deepcopy_method(PyObject* self, PyObject* memo) {
   checked(PyObject_SetItem(memo, key.get(), object.get()));
   if (PyObject* attributes = attributes_of(self)) {
     const Ref deepcopy = imported_attribute("copy", "deepcopy");
-    const Ref copied = checked(PyObject_CallFunctionObjArgs(deepcopy.get(), attributes, memo, nullptr));
+    const Ref copied =
+        checked(PyObject_CallFunctionObjArgs(deepcopy.get(), attributes, memo, nullptr));
     set_attributes(object.get(), copied.get());
   }
   return object.release();
@@ -124,8 +136,9 @@ std::vector<PyMethodDef> pickle_methods() {
 }
 
 void add_pickle(PyObject* module) {
-  static PyMethodDef functions[] = {method<&rebuild_tensor>("_rebuild_tensor", "What unpickling a tensor calls."),
-                                    {nullptr, nullptr, 0, nullptr}};
+  static PyMethodDef functions[] = {
+      method<&rebuild_tensor>("_rebuild_tensor", "What unpickling a tensor calls."),
+      {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));
 }
 

@@ -22,7 +22,9 @@ struct PrintOptions {
 };
 PrintOptions options;
 
-double value_at(const char* data, DType dtype) { return core::read_scalar(data, dtype).to_double(); }
+double value_at(const char* data, DType dtype) {
+  return core::read_scalar(data, dtype).to_double();
+}
 
 std::string number(const char* format, int precision, double value) {
   if (std::isnan(value)) return "nan";
@@ -37,9 +39,12 @@ struct Cursor {
   const Tensor& tensor;
   int64_t size(int dim) const { return tensor.sizes()[static_cast<size_t>(dim)]; }
   int64_t step(int dim) const {
-    return tensor.strides()[static_cast<size_t>(dim)] * static_cast<int64_t>(item_size(tensor.dtype()));
+    return tensor.strides()[static_cast<size_t>(dim)] *
+           static_cast<int64_t>(item_size(tensor.dtype()));
   }
-  bool cut(int dim, bool summarize) const { return summarize && size(dim) > 2 * options.edge_items; }
+  bool cut(int dim, bool summarize) const {
+    return summarize && size(dim) > 2 * options.edge_items;
+  }
   /// Calls f with the address of each entry along `dim` that is printed, and with null for the gap.
   template <class F>
   void each(const char* data, int dim, bool summarize, F f) const {
@@ -69,7 +74,8 @@ void for_printed(const Cursor& cursor, const char* data, int dim, bool summarize
 /// Chooses one notation for all printed values.
 class Formatter {
  public:
-  Formatter(const Cursor& cursor, const char* data, bool summarize) : dtype_(cursor.tensor.dtype()) {
+  Formatter(const Cursor& cursor, const char* data, bool summarize)
+      : dtype_(cursor.tensor.dtype()) {
     std::vector<const char*> addresses;
     auto collect = [&addresses](const char* at) { addresses.push_back(at); };
     for_printed(cursor, data, 0, summarize, collect);
@@ -81,14 +87,17 @@ class Formatter {
   }
 
   std::string operator()(const char* at) const {
-    std::string text = is_floating_point(dtype_) ? format_float(value_at(at, dtype_)) : format_integer(at);
+    std::string text =
+        is_floating_point(dtype_) ? format_float(value_at(at, dtype_)) : format_integer(at);
     if (text.size() < width_) text.insert(0, width_ - text.size(), ' ');
     return text;
   }
   size_t width() const { return width_; }
 
  private:
-  void widen(const std::string& text, size_t extra = 0) { width_ = std::max(width_, text.size() + extra); }
+  void widen(const std::string& text, size_t extra = 0) {
+    width_ = std::max(width_, text.size() + extra);
+  }
 
   void choose(const std::vector<const char*>& addresses) {
     double smallest = std::numeric_limits<double>::infinity();
@@ -103,8 +112,9 @@ class Formatter {
       integral_ &= value == std::ceil(value);
     }
     if (!any) return;
-    scientific_ = options.sci_mode >= 0 ? options.sci_mode == 1
-                                        : largest / smallest > 1000.0 || largest > 1.0e8 || smallest < 1.0e-4;
+    scientific_ = options.sci_mode >= 0
+                      ? options.sci_mode == 1
+                      : largest / smallest > 1000.0 || largest > 1.0e8 || smallest < 1.0e-4;
     for (const char* at : addresses) {
       const double value = value_at(at, dtype_);
       if (!std::isfinite(value) || value == 0) continue;
@@ -144,14 +154,17 @@ std::string join(const std::vector<std::string>& parts, const std::string& separ
 
 std::string vector_text(const Cursor& cursor, const char* data, int dim, int indent, bool summarize,
                         const Formatter& format) {
-  const auto per_line = static_cast<size_t>(
-      std::max<int64_t>(1, (options.line_width - indent) / (static_cast<int64_t>(format.width()) + 2)));
+  const auto per_line = static_cast<size_t>(std::max<int64_t>(
+      1, (options.line_width - indent) / (static_cast<int64_t>(format.width()) + 2)));
   std::vector<std::string> items;
-  cursor.each(data, dim, summarize, [&](const char* at) { items.push_back(at ? format(at) : " ..."); });
+  cursor.each(data, dim, summarize,
+              [&](const char* at) { items.push_back(at ? format(at) : " ..."); });
   std::vector<std::string> lines;
   for (size_t i = 0; i < items.size(); i += per_line) {
     const auto begin = items.begin() + static_cast<std::ptrdiff_t>(i);
-    lines.push_back(join({begin, items.begin() + static_cast<std::ptrdiff_t>(std::min(i + per_line, items.size()))}, ", "));
+    lines.push_back(join(
+        {begin, items.begin() + static_cast<std::ptrdiff_t>(std::min(i + per_line, items.size()))},
+        ", "));
   }
   return "[" + join(lines, ",\n" + std::string(static_cast<size_t>(indent) + 1, ' ')) + "]";
 }
@@ -170,7 +183,8 @@ std::string nested_text(const Cursor& cursor, const char* data, int dim, int ind
   return "[" + join(slices, separator) + "]";
 }
 
-std::string with_suffixes(std::string text, const std::vector<std::string>& suffixes, size_t indent) {
+std::string with_suffixes(std::string text, const std::vector<std::string>& suffixes,
+                          size_t indent) {
   const size_t newline = text.rfind('\n');
   size_t line = newline == std::string::npos ? text.size() + 2 : text.size() - newline + 1;
   for (const std::string& suffix : suffixes) {
@@ -192,7 +206,8 @@ std::string tensor_text(const Tensor& x, const std::string& name) {
   std::vector<std::string> suffixes;
   std::string body;
   const std::string dtype = std::string("dtype=tapegrad.") + dtype_name(x.dtype());
-  const bool is_default = x.dtype() == default_dtype() || x.dtype() == DType::Int64 || x.dtype() == DType::Bool;
+  const bool is_default =
+      x.dtype() == default_dtype() || x.dtype() == DType::Int64 || x.dtype() == DType::Bool;
   if (x.numel() == 0) {
     body = "[]";
     if (x.dim() != 1) suffixes.push_back(size_text(x.sizes()));
@@ -214,8 +229,9 @@ std::string tensor_text(const Tensor& x, const std::string& name) {
 }
 
 PyObject* set_printoptions(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<6> bound("set_printoptions", {"precision", "threshold", "edgeitems", "linewidth", "profile", "sci_mode"}, 0,
-                       args, nargs, kwnames);
+  const Bound<6> bound("set_printoptions",
+                       {"precision", "threshold", "edgeitems", "linewidth", "profile", "sci_mode"},
+                       0, args, nargs, kwnames);
   PrintOptions fresh = options;
   if (bound.has(4)) {
     const std::string profile = to_string(bound[4]);
@@ -226,16 +242,20 @@ PyObject* set_printoptions(PyObject*, Arguments args, Py_ssize_t nargs, PyObject
     } else if (profile == "full") {
       fresh.threshold = std::numeric_limits<int64_t>::max();
     } else if (profile != "default") {
-      raise(PyExc_ValueError, "set_printoptions: profile must be 'default', 'short' or 'full', got '%s'", profile.c_str());
+      raise(PyExc_ValueError,
+            "set_printoptions: profile must be 'default', 'short' or 'full', got '%s'",
+            profile.c_str());
     }
   }
   if (bound.has(0)) fresh.precision = static_cast<int>(as_int(bound[0]));
-  if (bound.has(1)) fresh.threshold = PyFloat_Check(bound[1]) ? as_scalar(bound[1]).to_int() : as_int(bound[1]);
+  if (bound.has(1))
+    fresh.threshold = PyFloat_Check(bound[1]) ? as_scalar(bound[1]).to_int() : as_int(bound[1]);
   if (bound.has(2)) fresh.edge_items = as_int(bound[2]);
   if (bound.has(3)) fresh.line_width = static_cast<int>(as_int(bound[3]));
   if (fresh.precision < 0 || fresh.precision > 60 || fresh.edge_items < 0 || fresh.line_width < 1 ||
       fresh.line_width > 100000) {
-    raise(PyExc_ValueError, "set_printoptions: precision, edgeitems and linewidth must be small and not negative");
+    raise(PyExc_ValueError,
+          "set_printoptions: precision, edgeitems and linewidth must be small and not negative");
   }
   fresh.sci_mode = bound.has(5) ? checked(PyObject_IsTrue(bound[5])) : -1;
   options = fresh;
@@ -247,7 +267,8 @@ PyObject* set_printoptions(PyObject*, Arguments args, Py_ssize_t nargs, PyObject
 PyObject* tensor_repr(PyObject* self) {
   std::string name = "tensor";
   if (Py_TYPE(self) != tensor_type) {
-    const Ref qualified = checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(self)), "__name__"));
+    const Ref qualified =
+        checked(PyObject_GetAttrString(reinterpret_cast<PyObject*>(Py_TYPE(self)), "__name__"));
     name = to_string(qualified.get());
     if (name == "Parameter" || name == "Buffer") name = "tensor";
   }
@@ -257,10 +278,12 @@ PyObject* tensor_repr(PyObject* self) {
 
 void add_print_options(PyObject* module) {
   static PyMethodDef functions[] = {
-      method<&set_printoptions>("set_printoptions",
-                                "set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, "
-                                "profile=None, sci_mode=None)\n\nHow tensors are printed; the defaults are 4, 1000, 3, 80. "
-                                "profile is 'default', 'short' or 'full'."),
+      method<&set_printoptions>(
+          "set_printoptions",
+          "set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, "
+          "profile=None, sci_mode=None)\n\nHow tensors are printed; the defaults are 4, 1000, 3, "
+          "80. "
+          "profile is 'default', 'short' or 'full'."),
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));
 }

@@ -13,18 +13,22 @@ namespace tapegrad::python {
 /// Note [Python ownership]
 /// A TensorImpl and its Python object refer to each other, and one of the two references is strong:
 ///   object owns impl   (usual)  object->tensor holds a reference, impl->python is borrowed.
-///   impl owns object   (flipped) kOwnsPython is set, impl->python holds a reference, object->tensor is borrowed.
-/// When the last Python reference goes while C++ still holds the tensor (a gradient, a saved tensor), an object that has
-/// something to lose (attributes, weak references, a class of its own) is kept alive by flipping; wrapping the tensor again
-/// flips back, so that identity and attributes survive. When an impl dies as owner, the core hands it with its last
-/// reference to release_object, which makes the object the owner again and drops the object's own reference: the
-/// ordinary way to die, and a weak reference that became strong in the meantime keeps a valid tensor.
+///   impl owns object   (flipped) kOwnsPython is set, impl->python holds a reference,
+///   object->tensor is borrowed.
+/// When the last Python reference goes while C++ still holds the tensor (a gradient, a saved
+/// tensor), an object that has something to lose (attributes, weak references, a class of its own)
+/// is kept alive by flipping; wrapping the tensor again flips back, so that identity and attributes
+/// survive. When an impl dies as owner, the core hands it with its last reference to
+/// release_object, which makes the object the owner again and drops the object's own reference: the
+/// ordinary way to die, and a weak reference that became strong in the meantime keeps a valid
+/// tensor.
 
 PyTypeObject* tensor_type = nullptr;
 
 namespace {
 
-/// Objects of exactly the base class, kept for reuse: with one allocation instead of two an operation is 20 ns shorter.
+/// Objects of exactly the base class, kept for reuse: with one allocation instead of two an
+/// operation is 20 ns shorter.
 constexpr int kFreeListSize = 128;
 PyTensor* free_list[kFreeListSize];
 int free_count = 0;
@@ -135,7 +139,8 @@ PyMemberDef members[] = {
 
 constexpr const char* kTensorDoc =
     "A strided array of one dtype, which the tape follows when it requires a gradient.\n\n"
-    "Made by tensor(), zeros(), randn(), from_numpy(), ... and by operations; Tensor(data) and Tensor(*sizes) are\n"
+    "Made by tensor(), zeros(), randn(), from_numpy(), ... and by operations; Tensor(data) and "
+    "Tensor(*sizes) are\n"
     "PyTorch's old constructors of the default dtype.\n\n"
     ">>> import tapegrad as tg\n"
     ">>> x = tg.tensor([1.0, 2.0], requires_grad=True)\n"
@@ -153,10 +158,12 @@ PyObject* wrap(Tensor tensor) {
     auto* object = reinterpret_cast<PyObject*>(self);
     if (impl->has(TensorImpl::kOwnsPython)) {
       impl->set(TensorImpl::kOwnsPython, false);
-      tensor.leak();  // becomes the object's reference; the impl's reference to the object becomes the caller's
+      tensor.leak();  // becomes the object's reference; the impl's reference to the object becomes
+                      // the caller's
       return object;
     }
-    // An object that waits for its death on the interpreter's list of deferred ones cannot be given out.
+    // An object that waits for its death on the interpreter's list of deferred ones cannot be given
+    // out.
     if (Py_REFCNT(object) > 0) return Py_NewRef(object);
   }
   return init_object(allocate_exact(), std::move(tensor));
@@ -171,13 +178,15 @@ PyObject* wrap_as(PyTypeObject* type, Tensor tensor) {
 
 PyObject* wrap_tuple(const Tensor* tensors, size_t count) {
   Ref tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(count)));
-  for (size_t i = 0; i < count; ++i) PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), wrap(tensors[i]));
+  for (size_t i = 0; i < count; ++i)
+    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), wrap(tensors[i]));
   return tuple.release();
 }
 
 const Tensor& expect_tensor(PyObject* object, const char* function, const char* argument) {
   if (!is_tensor(object)) {
-    raise(PyExc_TypeError, "%s(): argument '%s' must be Tensor, not %s", function, argument, type_name(object).c_str());
+    raise(PyExc_TypeError, "%s(): argument '%s' must be Tensor, not %s", function, argument,
+          type_name(object).c_str());
   }
   return unwrap(object);
 }
@@ -188,7 +197,8 @@ void track(PyObject* object) {
 
 void add_tensor_type(PyObject* module) {
   static std::vector<PyMethodDef> methods;
-  for (auto part : {core_methods, conversion_methods, autograd_methods, interop_methods, pickle_methods}) {
+  for (auto part :
+       {core_methods, conversion_methods, autograd_methods, interop_methods, pickle_methods}) {
     const std::vector<PyMethodDef> list = part();
     methods.insert(methods.end(), list.begin(), list.end());
   }

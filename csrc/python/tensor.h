@@ -1,4 +1,5 @@
-// The Python object of a tensor: its layout, and the way between it and Tensor. See Note [Python ownership].
+// The Python object of a tensor: its layout, and the way between it and Tensor. See Note [Python
+// ownership].
 #pragma once
 
 #include "core/tensor_impl.h"
@@ -8,8 +9,7 @@
 namespace tapegrad::python {
 
 struct PyTensor {
-  PyObject_HEAD
-  Tensor tensor;  // owned, or borrowed while the implementation owns this object
+  PyObject_HEAD Tensor tensor;  // owned, or borrowed while the implementation owns this object
   PyObject* dict;
   PyObject* weakrefs;
 };

@@ -15,13 +15,15 @@ struct BackwardOptions {
   bool create_graph = false;  ///< record the backward pass itself (implies retain_graph)
 };
 
-/// Accumulates d(outputs)/d(leaf) into the .grad of every leaf below `outputs`, or of `inputs` alone when given.
-/// `gradients` may hold undefined tensors for one-element outputs (then 1). Throws GradError, ShapeError.
+/// Accumulates d(outputs)/d(leaf) into the .grad of every leaf below `outputs`, or of `inputs`
+/// alone when given. `gradients` may hold undefined tensors for one-element outputs (then 1).
+/// Throws GradError, ShapeError.
 TAPEGRAD_API void backward(TensorList outputs, TensorList gradients = {},
                            BackwardOptions options = {}, TensorList inputs = {});
 
-/// Returns the gradients of `outputs` with respect to `inputs`; accumulates nothing. With `allow_unused` an input that
-/// the outputs do not depend on yields an undefined tensor, else a GradError.
+/// Returns the gradients of `outputs` with respect to `inputs`; accumulates nothing. With
+/// `allow_unused` an input that the outputs do not depend on yields an undefined tensor, else a
+/// GradError.
 TAPEGRAD_API std::vector<Tensor> grad(TensorList outputs, TensorList inputs,
                                       TensorList gradients = {}, BackwardOptions options = {},
                                       bool allow_unused = false);
@@ -45,10 +47,9 @@ class NoGrad {
   bool previous_;
 };
 
-/// Calls `hook` with the gradient of `tensor` whenever it is computed; a defined result replaces it. Returns an id for
-/// remove_hook. Throws GradError when the tensor needs no gradient.
-TAPEGRAD_API int64_t register_hook(const Tensor& tensor,
-                                   std::function<Tensor(const Tensor&)> hook);
+/// Calls `hook` with the gradient of `tensor` whenever it is computed; a defined result replaces
+/// it. Returns an id for remove_hook. Throws GradError when the tensor needs no gradient.
+TAPEGRAD_API int64_t register_hook(const Tensor& tensor, std::function<Tensor(const Tensor&)> hook);
 /// Calls `hook` with the leaf after its gradient was accumulated.
 TAPEGRAD_API int64_t register_post_accumulate_grad_hook(const Tensor& leaf,
                                                         std::function<void(const Tensor&)> hook);
@@ -56,7 +57,8 @@ TAPEGRAD_API void remove_hook(const Tensor& tensor, int64_t id);
 /// Makes a non-leaf keep its gradient in .grad.
 TAPEGRAD_API void retain_grad(const Tensor& tensor);
 
-/// Forward mode. A level is open between enter_dual_level and exit_dual_level; tensors made dual carry a tangent there.
+/// Forward mode. A level is open between enter_dual_level and exit_dual_level; tensors made dual
+/// carry a tangent there.
 TAPEGRAD_API int enter_dual_level();
 TAPEGRAD_API void exit_dual_level(int level);
 TAPEGRAD_API Tensor make_dual(const Tensor& primal, const Tensor& tangent, int level);

@@ -1,5 +1,5 @@
-// Element types: their names, sizes, categories and promotion, and the weak Scalar that Python and C++
-// numbers become. Knows nothing of tensors.
+// Element types: their names, sizes, categories and promotion, and the weak Scalar that Python and
+// C++ numbers become. Knows nothing of tensors.
 #pragma once
 
 #include <cstddef>
@@ -37,9 +37,7 @@ constexpr bool is_floating_point(DType dtype) {
 constexpr bool is_complex(DType dtype) { return dtype >= DType::Complex64; }
 /// Integers, bool excluded.
 constexpr bool is_integer(DType dtype) { return dtype >= DType::UInt8 && dtype <= DType::Int64; }
-constexpr bool is_half(DType dtype) {
-  return dtype == DType::Float16 || dtype == DType::BFloat16;
-}
+constexpr bool is_half(DType dtype) { return dtype == DType::Float16 || dtype == DType::BFloat16; }
 
 /// "float32", "int64", ... as NumPy and PyTorch spell them.
 TAPEGRAD_API const char* dtype_name(DType dtype);

@@ -1,5 +1,5 @@
-// The exceptions that tapegrad throws. Each has its typeinfo in the shared library, so that clients built with hidden
-// visibility catch by type. Python maps them to classes of the same names.
+// The exceptions that tapegrad throws. Each has its typeinfo in the shared library, so that clients
+// built with hidden visibility catch by type. Python maps them to classes of the same names.
 #pragma once
 
 #include <stdexcept>

@@ -1,5 +1,5 @@
-// The operations, by family. Names, parameters, defaults and results are PyTorch's; the docstrings stand with the
-// definitions (csrc/ops) and are what Python shows.
+// The operations, by family. Names, parameters, defaults and results are PyTorch's; the docstrings
+// stand with the definitions (csrc/ops) and are what Python shows.
 #pragma once
 
 #include <optional>
@@ -13,7 +13,8 @@
 
 namespace tapegrad {
 
-// --- creation (ops/create.cpp) ---------------------------------------------------------------------------------------
+// --- creation (ops/create.cpp)
+// ---------------------------------------------------------------------------------------
 TAPEGRAD_API Tensor empty(IntSpan size, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor empty_strided(IntSpan size, IntSpan stride, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor zeros(IntSpan size, std::optional<DType> dtype = {});
@@ -22,9 +23,12 @@ TAPEGRAD_API Tensor full(IntSpan size, Scalar fill_value, std::optional<DType> d
 TAPEGRAD_API Tensor empty_like(const Tensor& input, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor zeros_like(const Tensor& input, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor ones_like(const Tensor& input, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor full_like(const Tensor& input, Scalar fill_value, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor arange(Scalar start, Scalar end, Scalar step = 1, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor linspace(Scalar start, Scalar end, int64_t steps, std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor full_like(const Tensor& input, Scalar fill_value,
+                              std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor arange(Scalar start, Scalar end, Scalar step = 1,
+                           std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor linspace(Scalar start, Scalar end, int64_t steps,
+                             std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor eye(int64_t n, std::optional<int64_t> m = {}, std::optional<DType> dtype = {});
 /// A 0-d tensor; copies from memory are made with from_values.
 TAPEGRAD_API Tensor scalar_tensor(Scalar value, std::optional<DType> dtype = {});
@@ -33,27 +37,35 @@ template <class T>
 Tensor from_values(const std::vector<T>& values, IntSpan size) {
   Tensor result = empty(size, dtype_of<T>());
   T* data = result.data_ptr<T>();
-  for (size_t i = 0; i < values.size() && static_cast<int64_t>(i) < result.numel(); ++i) data[i] = values[i];
+  for (size_t i = 0; i < values.size() && static_cast<int64_t>(i) < result.numel(); ++i)
+    data[i] = values[i];
   return result;
 }
 
-// --- random (ops/random.cpp) -----------------------------------------------------------------------------------------
-TAPEGRAD_API Tensor rand(IntSpan size, Generator* generator = nullptr, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor randn(IntSpan size, Generator* generator = nullptr, std::optional<DType> dtype = {});
+// --- random (ops/random.cpp)
+// -----------------------------------------------------------------------------------------
+TAPEGRAD_API Tensor rand(IntSpan size, Generator* generator = nullptr,
+                         std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor randn(IntSpan size, Generator* generator = nullptr,
+                          std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor randint(int64_t low, int64_t high, IntSpan size, Generator* generator = nullptr,
                             std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor randperm(int64_t n, Generator* generator = nullptr, std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor randperm(int64_t n, Generator* generator = nullptr,
+                             std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor rand_like(const Tensor& input, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor randn_like(const Tensor& input, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor randint_like(const Tensor& input, int64_t low, int64_t high,
                                  std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor bernoulli(const Tensor& input, Generator* generator = nullptr);
-TAPEGRAD_API Tensor& uniform_(Tensor& self, double from = 0, double to = 1, Generator* generator = nullptr);
-TAPEGRAD_API Tensor& normal_(Tensor& self, double mean = 0, double std = 1, Generator* generator = nullptr);
+TAPEGRAD_API Tensor& uniform_(Tensor& self, double from = 0, double to = 1,
+                              Generator* generator = nullptr);
+TAPEGRAD_API Tensor& normal_(Tensor& self, double mean = 0, double std = 1,
+                             Generator* generator = nullptr);
 TAPEGRAD_API Tensor& exponential_(Tensor& self, double lambd = 1, Generator* generator = nullptr);
 TAPEGRAD_API Tensor dropout(const Tensor& input, double p = 0.5, bool training = true);
 
-// --- copies and conversion (ops/copy.cpp) ----------------------------------------------------------------------------
+// --- copies and conversion (ops/copy.cpp)
+// ----------------------------------------------------------------------------
 TAPEGRAD_API Tensor clone(const Tensor& input);
 /// `input` itself when it is contiguous already.
 TAPEGRAD_API Tensor contiguous(const Tensor& input);
@@ -64,12 +76,14 @@ TAPEGRAD_API Tensor& copy_(Tensor& self, const Tensor& src);
 TAPEGRAD_API Tensor& fill_(Tensor& self, Scalar value);
 TAPEGRAD_API Tensor& zero_(Tensor& self);
 
-// --- views (ops/views.cpp) -------------------------------------------------------------------------------------------
+// --- views (ops/views.cpp)
+// -------------------------------------------------------------------------------------------
 TAPEGRAD_API Tensor as_strided(const Tensor& input, IntSpan size, IntSpan stride,
                                std::optional<int64_t> storage_offset = {});
-/// `input` with the region that as_strided(size, stride, storage_offset) shows replaced by `src`, as a new tensor.
-TAPEGRAD_API Tensor as_strided_scatter(const Tensor& input, const Tensor& src, IntSpan size, IntSpan stride,
-                                       std::optional<int64_t> storage_offset = {});
+/// `input` with the region that as_strided(size, stride, storage_offset) shows replaced by `src`,
+/// as a new tensor.
+TAPEGRAD_API Tensor as_strided_scatter(const Tensor& input, const Tensor& src, IntSpan size,
+                                       IntSpan stride, std::optional<int64_t> storage_offset = {});
 TAPEGRAD_API Tensor view(const Tensor& input, IntSpan size);
 TAPEGRAD_API Tensor reshape(const Tensor& input, IntSpan shape);
 TAPEGRAD_API Tensor flatten(const Tensor& input, int64_t start_dim = 0, int64_t end_dim = -1);
@@ -84,92 +98,123 @@ TAPEGRAD_API Tensor select(const Tensor& input, int64_t dim, int64_t index);
 /// Python's input[..., start:end:step, ...]; bounds are clipped.
 TAPEGRAD_API Tensor slice(const Tensor& input, int64_t dim, std::optional<int64_t> start,
                           std::optional<int64_t> end, int64_t step = 1);
-TAPEGRAD_API Tensor diagonal(const Tensor& input, int64_t offset = 0, int64_t dim1 = 0, int64_t dim2 = 1);
+TAPEGRAD_API Tensor diagonal(const Tensor& input, int64_t offset = 0, int64_t dim1 = 0,
+                             int64_t dim2 = 1);
 TAPEGRAD_API std::vector<Tensor> split(const Tensor& input, int64_t split_size, int64_t dim = 0);
-TAPEGRAD_API std::vector<Tensor> split_with_sizes(const Tensor& input, IntSpan split_sizes, int64_t dim = 0);
+TAPEGRAD_API std::vector<Tensor> split_with_sizes(const Tensor& input, IntSpan split_sizes,
+                                                  int64_t dim = 0);
 TAPEGRAD_API std::vector<Tensor> chunk(const Tensor& input, int64_t chunks, int64_t dim = 0);
 TAPEGRAD_API std::vector<Tensor> unbind(const Tensor& input, int64_t dim = 0);
 TAPEGRAD_API Tensor detach(const Tensor& input);
 /// Sums `input` down to a shape that broadcasts to its own.
 TAPEGRAD_API Tensor sum_to_size(const Tensor& input, IntSpan size);
 
-// --- joining and indexing (ops/join.cpp, ops/index.cpp) --------------------------------------------------------------
+// --- joining and indexing (ops/join.cpp, ops/index.cpp)
+// --------------------------------------------------------------
 TAPEGRAD_API Tensor cat(TensorList tensors, int64_t dim = 0);
 TAPEGRAD_API Tensor stack(TensorList tensors, int64_t dim = 0);
 TAPEGRAD_API Tensor gather(const Tensor& input, int64_t dim, const Tensor& index);
-TAPEGRAD_API Tensor scatter_add(const Tensor& input, int64_t dim, const Tensor& index, const Tensor& src);
+TAPEGRAD_API Tensor scatter_add(const Tensor& input, int64_t dim, const Tensor& index,
+                                const Tensor& src);
 TAPEGRAD_API Tensor index_select(const Tensor& input, int64_t dim, const Tensor& index);
-TAPEGRAD_API Tensor index_add(const Tensor& input, int64_t dim, const Tensor& index, const Tensor& source);
-/// NumPy's advanced indexing; an undefined entry of `indices` is a full slice. Masks (bool) are taken as nonzero().
+TAPEGRAD_API Tensor index_add(const Tensor& input, int64_t dim, const Tensor& index,
+                              const Tensor& source);
+/// NumPy's advanced indexing; an undefined entry of `indices` is a full slice. Masks (bool) are
+/// taken as nonzero().
 TAPEGRAD_API Tensor index(const Tensor& input, TensorList indices);
-/// `input` with the indexed elements replaced by (or, with `accumulate`, increased by) `values`, as a new tensor.
-TAPEGRAD_API Tensor index_put(const Tensor& input, TensorList indices, const Tensor& values, bool accumulate = false);
-TAPEGRAD_API Tensor& index_put_(Tensor& self, TensorList indices, const Tensor& values, bool accumulate = false);
+/// `input` with the indexed elements replaced by (or, with `accumulate`, increased by) `values`, as
+/// a new tensor.
+TAPEGRAD_API Tensor index_put(const Tensor& input, TensorList indices, const Tensor& values,
+                              bool accumulate = false);
+TAPEGRAD_API Tensor& index_put_(Tensor& self, TensorList indices, const Tensor& values,
+                                bool accumulate = false);
 TAPEGRAD_API Tensor masked_fill(const Tensor& input, const Tensor& mask, const Tensor& value);
 TAPEGRAD_API Tensor masked_select(const Tensor& input, const Tensor& mask);
 TAPEGRAD_API Tensor nonzero(const Tensor& input);
 
-// --- reductions and scans (ops/reduce.cpp, ops/extrema.cpp, ops/scan.cpp) --------------------------------------------
-TAPEGRAD_API Tensor sum(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor mean(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor nansum(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor nanmean(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor prod(const Tensor& input, OptionalInts dim = {}, bool keepdim = false, std::optional<DType> dtype = {});
-TAPEGRAD_API Tensor var(const Tensor& input, OptionalInts dim = {}, std::optional<Scalar> correction = {}, bool keepdim = false);
-TAPEGRAD_API Tensor std_dev(const Tensor& input, OptionalInts dim = {}, std::optional<Scalar> correction = {}, bool keepdim = false);
+// --- reductions and scans (ops/reduce.cpp, ops/extrema.cpp, ops/scan.cpp)
+// --------------------------------------------
+TAPEGRAD_API Tensor sum(const Tensor& input, OptionalInts dim = {}, bool keepdim = false,
+                        std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor mean(const Tensor& input, OptionalInts dim = {}, bool keepdim = false,
+                         std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor nansum(const Tensor& input, OptionalInts dim = {}, bool keepdim = false,
+                           std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor nanmean(const Tensor& input, OptionalInts dim = {}, bool keepdim = false,
+                            std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor prod(const Tensor& input, OptionalInts dim = {}, bool keepdim = false,
+                         std::optional<DType> dtype = {});
+TAPEGRAD_API Tensor var(const Tensor& input, OptionalInts dim = {},
+                        std::optional<Scalar> correction = {}, bool keepdim = false);
+TAPEGRAD_API Tensor std_dev(const Tensor& input, OptionalInts dim = {},
+                            std::optional<Scalar> correction = {}, bool keepdim = false);
 /// Spread and mean.
-TAPEGRAD_API std::vector<Tensor> var_mean(const Tensor& input, OptionalInts dim = {}, std::optional<Scalar> correction = {},
+TAPEGRAD_API std::vector<Tensor> var_mean(const Tensor& input, OptionalInts dim = {},
+                                          std::optional<Scalar> correction = {},
                                           bool keepdim = false);
-TAPEGRAD_API std::vector<Tensor> std_mean(const Tensor& input, OptionalInts dim = {}, std::optional<Scalar> correction = {},
+TAPEGRAD_API std::vector<Tensor> std_mean(const Tensor& input, OptionalInts dim = {},
+                                          std::optional<Scalar> correction = {},
                                           bool keepdim = false);
-TAPEGRAD_API Tensor norm(const Tensor& input, Scalar p = 2.0, OptionalInts dim = {}, bool keepdim = false);
+TAPEGRAD_API Tensor norm(const Tensor& input, Scalar p = 2.0, OptionalInts dim = {},
+                         bool keepdim = false);
 TAPEGRAD_API Tensor logsumexp(const Tensor& input, OptionalInts dim, bool keepdim = false);
 TAPEGRAD_API Tensor amax(const Tensor& input, OptionalInts dim = {}, bool keepdim = false);
 TAPEGRAD_API Tensor amin(const Tensor& input, OptionalInts dim = {}, bool keepdim = false);
 /// Minimum and maximum, of all or along one dimension.
-TAPEGRAD_API std::vector<Tensor> aminmax(const Tensor& input, std::optional<int64_t> dim = {}, bool keepdim = false);
+TAPEGRAD_API std::vector<Tensor> aminmax(const Tensor& input, std::optional<int64_t> dim = {},
+                                         bool keepdim = false);
 /// Values and indices.
 TAPEGRAD_API std::vector<Tensor> max(const Tensor& input, int64_t dim, bool keepdim = false);
 TAPEGRAD_API std::vector<Tensor> min(const Tensor& input, int64_t dim, bool keepdim = false);
 TAPEGRAD_API Tensor max(const Tensor& input);
 TAPEGRAD_API Tensor min(const Tensor& input);
-TAPEGRAD_API Tensor argmax(const Tensor& input, std::optional<int64_t> dim = {}, bool keepdim = false);
-TAPEGRAD_API Tensor argmin(const Tensor& input, std::optional<int64_t> dim = {}, bool keepdim = false);
+TAPEGRAD_API Tensor argmax(const Tensor& input, std::optional<int64_t> dim = {},
+                           bool keepdim = false);
+TAPEGRAD_API Tensor argmin(const Tensor& input, std::optional<int64_t> dim = {},
+                           bool keepdim = false);
 TAPEGRAD_API Tensor any(const Tensor& input, OptionalInts dim = {}, bool keepdim = false);
 TAPEGRAD_API Tensor all(const Tensor& input, OptionalInts dim = {}, bool keepdim = false);
 TAPEGRAD_API Tensor count_nonzero(const Tensor& input, OptionalInts dim = {});
 TAPEGRAD_API Tensor cumsum(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor cumprod(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 
-// --- contractions (ops/matmul.cpp) -----------------------------------------------------------------------------------
+// --- contractions (ops/matmul.cpp)
+// -----------------------------------------------------------------------------------
 TAPEGRAD_API Tensor matmul(const Tensor& input, const Tensor& other);
 TAPEGRAD_API Tensor mm(const Tensor& input, const Tensor& mat2);
 TAPEGRAD_API Tensor bmm(const Tensor& input, const Tensor& mat2);
 TAPEGRAD_API Tensor mv(const Tensor& input, const Tensor& vec);
 TAPEGRAD_API Tensor dot(const Tensor& input, const Tensor& tensor);
 TAPEGRAD_API Tensor outer(const Tensor& input, const Tensor& vec2);
-TAPEGRAD_API Tensor addmm(const Tensor& input, const Tensor& mat1, const Tensor& mat2, Scalar beta = 1, Scalar alpha = 1);
+TAPEGRAD_API Tensor addmm(const Tensor& input, const Tensor& mat1, const Tensor& mat2,
+                          Scalar beta = 1, Scalar alpha = 1);
 TAPEGRAD_API Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias = {});
 
-// --- softmax and losses (ops/softmax.cpp, ops/loss.cpp) --------------------------------------------------------------
+// --- softmax and losses (ops/softmax.cpp, ops/loss.cpp)
+// --------------------------------------------------------------
 TAPEGRAD_API Tensor softmax(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor log_softmax(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight = {},
                              int64_t ignore_index = -100, std::string_view reduction = "mean");
-TAPEGRAD_API Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight = {},
-                                  int64_t ignore_index = -100, std::string_view reduction = "mean",
+TAPEGRAD_API Tensor cross_entropy(const Tensor& input, const Tensor& target,
+                                  const Tensor& weight = {}, int64_t ignore_index = -100,
+                                  std::string_view reduction = "mean",
                                   double label_smoothing = 0.0);
-TAPEGRAD_API Tensor mse_loss(const Tensor& input, const Tensor& target, std::string_view reduction = "mean");
-TAPEGRAD_API Tensor l1_loss(const Tensor& input, const Tensor& target, std::string_view reduction = "mean");
+TAPEGRAD_API Tensor mse_loss(const Tensor& input, const Tensor& target,
+                             std::string_view reduction = "mean");
+TAPEGRAD_API Tensor l1_loss(const Tensor& input, const Tensor& target,
+                            std::string_view reduction = "mean");
 /// Quadratic below `beta`, linear above.
-TAPEGRAD_API Tensor smooth_l1_loss(const Tensor& input, const Tensor& target, std::string_view reduction = "mean",
-                                   double beta = 1.0);
-TAPEGRAD_API Tensor huber_loss(const Tensor& input, const Tensor& target, std::string_view reduction = "mean",
-                               double delta = 1.0);
-TAPEGRAD_API Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight = {},
+TAPEGRAD_API Tensor smooth_l1_loss(const Tensor& input, const Tensor& target,
+                                   std::string_view reduction = "mean", double beta = 1.0);
+TAPEGRAD_API Tensor huber_loss(const Tensor& input, const Tensor& target,
+                               std::string_view reduction = "mean", double delta = 1.0);
+TAPEGRAD_API Tensor binary_cross_entropy(const Tensor& input, const Tensor& target,
+                                         const Tensor& weight = {},
                                          std::string_view reduction = "mean");
 TAPEGRAD_API Tensor binary_cross_entropy_with_logits(const Tensor& input, const Tensor& target,
-                                                     const Tensor& weight = {}, std::string_view reduction = "mean",
+                                                     const Tensor& weight = {},
+                                                     std::string_view reduction = "mean",
                                                      const Tensor& pos_weight = {});
 
 }  // namespace tapegrad

@@ -1,4 +1,5 @@
-// Random numbers: counter-based (Philox 4x32-10), so that a draw depends on seed and offset alone, never on threads.
+// Random numbers: counter-based (Philox 4x32-10), so that a draw depends on seed and offset alone,
+// never on threads.
 #pragma once
 
 #include <cstdint>

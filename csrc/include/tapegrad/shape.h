@@ -1,4 +1,5 @@
-// Spans and small containers of dimensions, and the checked arithmetic on them. Knows nothing of tensors.
+// Spans and small containers of dimensions, and the checked arithmetic on them. Knows nothing of
+// tensors.
 #pragma once
 
 #include <cstdint>
@@ -97,7 +98,8 @@ class OptionalInts {
   bool has_value_ = false;
 };
 
-/// Number of elements; throws ShapeError (naming `op`) on a negative dimension or an overflow of int64.
+/// Number of elements; throws ShapeError (naming `op`) on a negative dimension or an overflow of
+/// int64.
 TAPEGRAD_API int64_t checked_numel(const char* op, IntSpan sizes);
 /// Row-major strides of a contiguous tensor.
 TAPEGRAD_API Dims contiguous_strides(IntSpan sizes);

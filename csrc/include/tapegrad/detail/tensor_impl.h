@@ -24,7 +24,8 @@ class TAPEGRAD_API TensorMeta : public core::Pooled {
 /// Called by the core when Python must be told; set once by the bindings. See Note [Python
 /// ownership] there.
 struct PythonHooks {
-  /// The last reference to an implementation that owns its Python object goes: the object takes both over.
+  /// The last reference to an implementation that owns its Python object goes: the object takes
+  /// both over.
   void (*release_object)(void* object) noexcept = nullptr;
 };
 TAPEGRAD_API PythonHooks& python_hooks();
