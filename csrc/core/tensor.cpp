@@ -17,13 +17,14 @@ namespace {
 
 bool row_major(IntSpan sizes, IntSpan strides) {
   int64_t expected = 1;
+  bool dense = true;
   for (size_t i = sizes.size(); i-- > 0;) {
     if (sizes[i] == 0) return true;
     if (sizes[i] == 1) continue;
-    if (strides[i] != expected) return false;
+    dense = dense && strides[i] == expected;
     expected *= sizes[i];
   }
-  return true;
+  return dense;
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ struct IndexOffsets {
   Dimensions dims;
 };
 
-/// Coordinates of linear positions: operands out (count x ndim), positions.
+/// Coordinates of rising linear positions: operands out (count x ndim), positions.
 struct Unravel {
   int64_t count;
   int ndim;

@@ -68,7 +68,7 @@ Dims infer_shape(const char* op, const Tensor& input, IntSpan shape) {
 /// when there are none. Neighbouring dimensions that lie in memory as one block are cut anew;
 /// blocks cannot be joined.
 bool view_strides(const Tensor& input, IntSpan sizes, Dims& strides) {
-  if (input.is_contiguous()) {
+  if (input.is_contiguous() || input.numel() == 0) {
     strides = contiguous_strides(sizes);
     return true;
   }

@@ -290,7 +290,7 @@ std::vector<Tensor> chunk(const Tensor& input, int64_t chunks, int64_t dim) {
 }
 
 std::vector<Tensor> unbind(const Tensor& input, int64_t dim) {
-  need_dimension("unbind", input);
+  if (input.dim() == 0) throw IndexError("unbind: a 0-d tensor has no dimension to cut");
   const auto d = static_cast<int>(wrap_dim("unbind", dim, input.dim()));
   if (size_of(input, d) == 0) return {};
   return autograd::enter(UnbindRule{{}, d}, input);

@@ -69,6 +69,7 @@ TEST(views_show_the_same_memory_in_another_shape) {
   CHECK_THROWS(ShapeError, "only one dimension", view(x, {-1, -1}));
   CHECK_THROWS(ShapeError, "can be any value", view(zeros({0}), {-1, 0}));
   CHECK(view(zeros({0, 3}), {3, 0}).sizes() == IntSpan({3, 0}));
+  CHECK(view(slice(zeros({5, 0, 4}), 2, 0, 4, 2), {1, 0}).is_contiguous());
   CHECK(flatten(x, 1).sizes() == IntSpan({2, 12}));
   CHECK(flatten(full({}, 1)).sizes() == IntSpan({1}));
   CHECK(squeeze(zeros({1, 3, 1})).sizes() == IntSpan({3}));

@@ -385,13 +385,25 @@ void index_offsets(void* const* data, const IndexOffsets& p) {
 void unravel(void* const* data, const Unravel& p) {
   int64_t* to = static_cast<int64_t*>(data[0]);
   const int64_t* positions = static_cast<const int64_t*>(data[1]);
+  const int inner = p.ndim - 1;
+  if (inner < 0) return;
+  const int64_t n = p.sizes[inner];
   core::parallel_for(0, p.count, kGrain / 4, [&](int64_t begin, int64_t end) {
+    // Positions rise: the outer coordinates change only with the row.
+    int64_t row_begin = 0, row_end = 0;
+    int64_t outer[kMaxDims] = {};
     for (int64_t i = begin; i < end; ++i) {
-      int64_t rest = positions[i];
-      for (int d = p.ndim - 1; d >= 0; --d) {
-        to[i * p.ndim + d] = rest % p.sizes[d];
-        rest /= p.sizes[d];
+      if (positions[i] >= row_end) {
+        int64_t row = positions[i] / n;
+        row_begin = row * n;
+        row_end = row_begin + n;
+        for (int d = inner - 1; d >= 0; --d) {
+          outer[d] = row % p.sizes[d];
+          row /= p.sizes[d];
+        }
       }
+      for (int d = 0; d < inner; ++d) to[i * p.ndim + d] = outer[d];
+      to[i * p.ndim + inner] = positions[i] - row_begin;
     }
   });
 }
