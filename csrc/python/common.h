@@ -99,6 +99,8 @@ inline int checked(int status) {
 /// The exception in flight becomes the Python error. For catch blocks.
 void set_error_from_exception() noexcept;
 void add_exceptions(PyObject* module);
+/// A warning of the library as Python's UserWarning; may throw, where warnings are errors.
+void warn_in_python(const std::string& message);
 
 /// The Python state of a thread that has let go of the GIL here, for AcquireGil to come back with:
 /// PyGILState_Ensure() is slower, and not safe while the interpreter shuts down.

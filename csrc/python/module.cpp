@@ -3,6 +3,7 @@
 #include <string>
 
 #include "core/allocator.h"
+#include "core/warning.h"
 #include "kernels/build_info.h"
 #include "python/autograd.h"
 #include "python/construct.h"
@@ -240,8 +241,10 @@ PyObject* add_submodule(PyObject* module, const char* name) {
 
 void build(PyObject* module) {
   add_exceptions(module);
+  core::warning_hook.store(&warn_in_python);
   add_objects(module);
   add_tensor_type(module);
+  add_storage_type(module);
   const Ref priority = checked(PyLong_FromLong(1000));
   checked(PyObject_SetAttrString(reinterpret_cast<PyObject*>(tensor_type), "__array_priority__",
                                  priority.get()));

@@ -22,38 +22,44 @@ PyObject* run(bool large, F f) {
   return wrap(std::move(result));
 }
 
-// tt: tensor and tensor; ts: tensor and number; st: number and tensor; in: in place.
-#define TAPEGRAD_OPERATOR(Name, op, number_first)                                  \
-  struct Name {                                                                    \
-    static Tensor tt(const Tensor& a, const Tensor& b) { return op(a, b); }        \
-    static Tensor ts(const Tensor& a, Scalar b) { return op(a, b); }               \
-    static Tensor st([[maybe_unused]] Scalar a, [[maybe_unused]] PyObject* object, \
-                     const Tensor& b) {                                            \
-      return number_first;                                                         \
-    }                                                                              \
-  };
-#define TAPEGRAD_REVERSED(op) op(as_tensor_or_number(object), b)
+/// A number beside a tensor. Where the result's dtype is the tensor's anyway it is made in that dtype at once.
+Tensor number_beside(const Tensor& tensor, Scalar value) {
+  const DType dtype = tensor.dtype();
+  if (dtype == DType::Float32 || dtype == DType::Float64) return core::make_scalar(value, dtype, true);
+  return core::make_scalar(value, value.is_floating_point() ? DType::Float64 : value.natural_dtype(), true);
+}
 
-TAPEGRAD_OPERATOR(Add, tapegrad::add, tapegrad::add(b, a))
-TAPEGRAD_OPERATOR(Sub, tapegrad::sub, tapegrad::rsub(b, a))
-TAPEGRAD_OPERATOR(Mul, tapegrad::mul, tapegrad::mul(b, a))
-TAPEGRAD_OPERATOR(Div, tapegrad::div, a / b)
-TAPEGRAD_OPERATOR(FloorDiv, tapegrad::floor_divide, TAPEGRAD_REVERSED(tapegrad::floor_divide))
-TAPEGRAD_OPERATOR(Remainder, tapegrad::remainder, TAPEGRAD_REVERSED(tapegrad::remainder))
-TAPEGRAD_OPERATOR(Power, tapegrad::pow, tapegrad::pow(a, b))
-TAPEGRAD_OPERATOR(And, tapegrad::bitwise_and, tapegrad::bitwise_and(b, a))
-TAPEGRAD_OPERATOR(Or, tapegrad::bitwise_or, tapegrad::bitwise_or(b, a))
-TAPEGRAD_OPERATOR(Xor, tapegrad::bitwise_xor, tapegrad::bitwise_xor(b, a))
-TAPEGRAD_OPERATOR(LeftShift, tapegrad::bitwise_left_shift,
-                  TAPEGRAD_REVERSED(tapegrad::bitwise_left_shift))
-TAPEGRAD_OPERATOR(RightShift, tapegrad::bitwise_right_shift,
-                  TAPEGRAD_REVERSED(tapegrad::bitwise_right_shift))
-TAPEGRAD_OPERATOR(Eq, tapegrad::eq, tapegrad::eq(b, a))
-TAPEGRAD_OPERATOR(Ne, tapegrad::ne, tapegrad::ne(b, a))
-TAPEGRAD_OPERATOR(Lt, tapegrad::lt, tapegrad::gt(b, a))
-TAPEGRAD_OPERATOR(Le, tapegrad::le, tapegrad::ge(b, a))
-TAPEGRAD_OPERATOR(Gt, tapegrad::gt, tapegrad::lt(b, a))
-TAPEGRAD_OPERATOR(Ge, tapegrad::ge, tapegrad::le(b, a))
+// tt: tensor and tensor; ts: tensor and number; st: number and tensor.
+#define TAPEGRAD_OPERATOR(Name, op)                                                               \
+  struct Name {                                                                                   \
+    static Tensor tt(const Tensor& a, const Tensor& b) { return tapegrad::op(a, b); }             \
+    static Tensor ts(const Tensor& a, Scalar b) { return tapegrad::op(a, number_beside(a, b)); }  \
+    static Tensor st(Scalar a, const Tensor& b) { return tapegrad::op(number_beside(b, a), b); }  \
+  };
+
+TAPEGRAD_OPERATOR(Add, add)
+TAPEGRAD_OPERATOR(Sub, sub)
+TAPEGRAD_OPERATOR(Mul, mul)
+TAPEGRAD_OPERATOR(Div, div)
+TAPEGRAD_OPERATOR(FloorDiv, floor_divide)
+TAPEGRAD_OPERATOR(Remainder, remainder)
+TAPEGRAD_OPERATOR(And, bitwise_and)
+TAPEGRAD_OPERATOR(Or, bitwise_or)
+TAPEGRAD_OPERATOR(Xor, bitwise_xor)
+TAPEGRAD_OPERATOR(LeftShift, bitwise_left_shift)
+TAPEGRAD_OPERATOR(RightShift, bitwise_right_shift)
+TAPEGRAD_OPERATOR(Eq, eq)
+TAPEGRAD_OPERATOR(Ne, ne)
+TAPEGRAD_OPERATOR(Lt, lt)
+TAPEGRAD_OPERATOR(Le, le)
+TAPEGRAD_OPERATOR(Gt, gt)
+TAPEGRAD_OPERATOR(Ge, ge)
+
+struct Power {  // a number as exponent has formulas of its own
+  static Tensor tt(const Tensor& a, const Tensor& b) { return tapegrad::pow(a, b); }
+  static Tensor ts(const Tensor& a, Scalar b) { return tapegrad::pow(a, b); }
+  static Tensor st(Scalar a, const Tensor& b) { return tapegrad::pow(a, b); }
+};
 
 struct MatMul {
   static Tensor tt(const Tensor& a, const Tensor& b) { return tapegrad::matmul(a, b); }
@@ -84,7 +90,7 @@ PyObject* binary(PyObject* a, PyObject* b) {
   }
   const Tensor& y = unwrap(b);
   if constexpr (TakesNumbers<Op>) {
-    if (is_number(a)) return wrap(Op::st(as_scalar(a), a, y));
+    if (is_number(a)) return wrap(Op::st(as_scalar(a), y));
   }
   if (is_numpy_array(a)) {
     const Tensor x = tensor_from_array(a, false);
@@ -98,10 +104,10 @@ PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {
   return binary<Power>(a, b);
 }
 
-#define TAPEGRAD_INPLACE(Name, op)                                     \
-  struct Name {                                                        \
-    static void tt(Tensor& a, const Tensor& b) { tapegrad::op(a, b); } \
-    static void ts(Tensor& a, Scalar b) { tapegrad::op(a, b); }        \
+#define TAPEGRAD_INPLACE(Name, op)                                         \
+  struct Name {                                                            \
+    static void tt(Tensor& a, const Tensor& b) { tapegrad::op(a, b); }     \
+    static void ts(Tensor& a, Scalar b) { tapegrad::op(a, number_beside(a, b)); } \
   };
 TAPEGRAD_INPLACE(InAdd, add_)
 TAPEGRAD_INPLACE(InSub, sub_)

@@ -96,6 +96,26 @@ PyObject* copy_method(PyObject* self) {
   return object.release();
 }
 
+/// A copy of `x`. Tensors on one storage that are copied together stay on one storage, which `memo` remembers.
+Tensor copy_once(const Tensor& x, PyObject* memo) {
+  core::Storage* storage = x->storage();
+  if (storage->reference_count() == 1) return clone(x.detach());
+  const Ref key = checked(Py_BuildValue("(sN)", "tapegrad.storage", PyLong_FromVoidPtr(storage)));
+  Ref bytes = Ref::steal(PyObject_GetItem(memo, key.get()));
+  if (!bytes) {
+    if (!PyErr_ExceptionMatches(PyExc_KeyError)) raise_current();
+    PyErr_Clear();
+    const auto count = static_cast<int64_t>(storage->bytes());
+    Tensor copied = core::make_tensor({count}, DType::UInt8);
+    if (count > 0) std::memcpy(copied.data(), storage->data(), storage->bytes());
+    bytes = checked(wrap(std::move(copied)));
+    checked(PyObject_SetItem(memo, key.get(), bytes.get()));
+  }
+  core::Storage* copied = unwrap(bytes.get())->storage();
+  copied->retain();
+  return Tensor::adopt(new TensorImpl(copied, x.dtype(), x.sizes(), x.strides(), x.storage_offset()));
+}
+
 PyObject* deepcopy_method(PyObject* self, PyObject* memo) {
   const Ref key = checked(PyLong_FromVoidPtr(self));
   if (PyDict_Check(memo)) {
@@ -109,7 +129,7 @@ PyObject* deepcopy_method(PyObject* self, PyObject* memo) {
         "protocol; "
         "detach() the tensor first");
   }
-  Tensor result = clone(x.detach());
+  Tensor result = copy_once(x, memo);
   if (x.requires_grad()) result.set_requires_grad(true);
   if (const Tensor grad = x.grad(); grad.defined()) result.set_grad(clone(grad.detach()));
   Ref object = checked(wrap_as(Py_TYPE(self), std::move(result)));

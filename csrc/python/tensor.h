@@ -39,6 +39,7 @@ void track(PyObject* tensor);
 // The parts of the type, one file each.
 void number_slots(std::vector<PyType_Slot>& slots);
 PyObject* rich_compare(PyObject* a, PyObject* b, int op);
+void add_storage_type(PyObject* module);
 PyGetSetDef* tensor_getset();
 std::vector<PyMethodDef> core_methods();
 std::vector<PyMethodDef> conversion_methods();
