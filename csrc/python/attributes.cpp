@@ -224,11 +224,11 @@ PyObject* to_list(PyObject* self) {
   return nested_list(x, 0, static_cast<const char*>(x.data()));
 }
 
-// --- the memory behind a tensor --------------------------------------------------------------------------------------
+// --- the memory behind a tensor
+// --------------------------------------------------------------------------------------
 
 struct PyStorage {
-  PyObject_HEAD
-  core::Storage* storage;
+  PyObject_HEAD core::Storage* storage;
 };
 PyTypeObject* storage_type = nullptr;
 
@@ -243,7 +243,9 @@ void storage_dealloc(PyObject* self) {
 
 PyObject* storage_data_ptr(PyObject* self) { return PyLong_FromVoidPtr(storage_of(self)->data()); }
 PyObject* storage_nbytes(PyObject* self) { return PyLong_FromSize_t(storage_of(self)->bytes()); }
-Py_ssize_t storage_length(PyObject* self) { return static_cast<Py_ssize_t>(storage_of(self)->bytes()); }
+Py_ssize_t storage_length(PyObject* self) {
+  return static_cast<Py_ssize_t>(storage_of(self)->bytes());
+}
 
 PyObject* untyped_storage(PyObject* self) {
   core::Storage* storage = unwrap(self)->storage();
@@ -262,15 +264,17 @@ PyObject* sizeof_(PyObject* self) {
 }  // namespace
 
 void add_storage_type(PyObject* module) {
-  static PyMethodDef methods[] = {method<&storage_data_ptr>("data_ptr", "The address of the first byte."),
-                                  method<&storage_nbytes>("nbytes", "The number of bytes."),
-                                  method<&storage_nbytes>("size", "The number of bytes."),
-                                  {nullptr, nullptr, 0, nullptr}};
-  PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("The memory that a tensor and its views share.")},
-                         {Py_tp_dealloc, reinterpret_cast<void*>(storage_dealloc)},
-                         {Py_sq_length, reinterpret_cast<void*>(storage_length)},
-                         {Py_tp_methods, methods},
-                         {0, nullptr}};
+  static PyMethodDef methods[] = {
+      method<&storage_data_ptr>("data_ptr", "The address of the first byte."),
+      method<&storage_nbytes>("nbytes", "The number of bytes."),
+      method<&storage_nbytes>("size", "The number of bytes."),
+      {nullptr, nullptr, 0, nullptr}};
+  PyType_Slot slots[] = {
+      {Py_tp_doc, const_cast<char*>("The memory that a tensor and its views share.")},
+      {Py_tp_dealloc, reinterpret_cast<void*>(storage_dealloc)},
+      {Py_sq_length, reinterpret_cast<void*>(storage_length)},
+      {Py_tp_methods, methods},
+      {0, nullptr}};
   PyType_Spec spec = {"tapegrad.UntypedStorage", sizeof(PyStorage), 0,
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
   storage_type = make_type(spec);
@@ -345,8 +349,10 @@ std::vector<PyMethodDef> core_methods() {
       method<&is_same_size>("is_same_size", "is_same_size(other): equal shapes?"),
       method<&is_set_to>("is_set_to", "is_set_to(tensor): the same memory, shape and strides?"),
       method<&item>("item", "The value of a one-element tensor as a Python number."),
-      method<&to_list>("tolist", "The values as nested lists of Python numbers; a number for a 0-d tensor."),
-      method<&untyped_storage>("untyped_storage", "The memory that this tensor and its views share."),
+      method<&to_list>("tolist",
+                       "The values as nested lists of Python numbers; a number for a 0-d tensor."),
+      method<&untyped_storage>("untyped_storage",
+                               "The memory that this tensor and its views share."),
       method<&sizeof_>("__sizeof__", nullptr),
   };
 }

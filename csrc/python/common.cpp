@@ -199,7 +199,8 @@ void warn_in_python(const std::string& message) {
   checked(PyErr_WarnEx(PyExc_UserWarning, message.c_str(), 1));
 }
 
-// --- arguments of functions written by hand --------------------------------------------------------------------------
+// --- arguments of functions written by hand
+// --------------------------------------------------------------------------
 
 void bind(const char* function, const char* const* names, int count, int required, int positional,
           Arguments args, Py_ssize_t nargs, PyObject* kwnames, PyObject** values) {

@@ -22,19 +22,22 @@ PyObject* run(bool large, F f) {
   return wrap(std::move(result));
 }
 
-/// A number beside a tensor. Where the result's dtype is the tensor's anyway it is made in that dtype at once.
+/// A number beside a tensor. Where the result's dtype is the tensor's anyway it is made in that
+/// dtype at once.
 Tensor number_beside(const Tensor& tensor, Scalar value) {
   const DType dtype = tensor.dtype();
-  if (dtype == DType::Float32 || dtype == DType::Float64) return core::make_scalar(value, dtype, true);
-  return core::make_scalar(value, value.is_floating_point() ? DType::Float64 : value.natural_dtype(), true);
+  if (dtype == DType::Float32 || dtype == DType::Float64)
+    return core::make_scalar(value, dtype, true);
+  return core::make_scalar(
+      value, value.is_floating_point() ? DType::Float64 : value.natural_dtype(), true);
 }
 
 // tt: tensor and tensor; ts: tensor and number; st: number and tensor.
-#define TAPEGRAD_OPERATOR(Name, op)                                                               \
-  struct Name {                                                                                   \
-    static Tensor tt(const Tensor& a, const Tensor& b) { return tapegrad::op(a, b); }             \
-    static Tensor ts(const Tensor& a, Scalar b) { return tapegrad::op(a, number_beside(a, b)); }  \
-    static Tensor st(Scalar a, const Tensor& b) { return tapegrad::op(number_beside(b, a), b); }  \
+#define TAPEGRAD_OPERATOR(Name, op)                                                              \
+  struct Name {                                                                                  \
+    static Tensor tt(const Tensor& a, const Tensor& b) { return tapegrad::op(a, b); }            \
+    static Tensor ts(const Tensor& a, Scalar b) { return tapegrad::op(a, number_beside(a, b)); } \
+    static Tensor st(Scalar a, const Tensor& b) { return tapegrad::op(number_beside(b, a), b); } \
   };
 
 TAPEGRAD_OPERATOR(Add, add)
@@ -104,9 +107,9 @@ PyObject* power(PyObject* a, PyObject* b, PyObject* modulus) {
   return binary<Power>(a, b);
 }
 
-#define TAPEGRAD_INPLACE(Name, op)                                         \
-  struct Name {                                                            \
-    static void tt(Tensor& a, const Tensor& b) { tapegrad::op(a, b); }     \
+#define TAPEGRAD_INPLACE(Name, op)                                                \
+  struct Name {                                                                   \
+    static void tt(Tensor& a, const Tensor& b) { tapegrad::op(a, b); }            \
     static void ts(Tensor& a, Scalar b) { tapegrad::op(a, number_beside(a, b)); } \
   };
 TAPEGRAD_INPLACE(InAdd, add_)

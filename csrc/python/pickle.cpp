@@ -96,7 +96,8 @@ PyObject* copy_method(PyObject* self) {
   return object.release();
 }
 
-/// A copy of `x`. Tensors on one storage that are copied together stay on one storage, which `memo` remembers.
+/// A copy of `x`. Tensors on one storage that are copied together stay on one storage, which `memo`
+/// remembers.
 Tensor copy_once(const Tensor& x, PyObject* memo) {
   core::Storage* storage = x->storage();
   if (storage->reference_count() == 1) return clone(x.detach());
@@ -113,7 +114,8 @@ Tensor copy_once(const Tensor& x, PyObject* memo) {
   }
   core::Storage* copied = unwrap(bytes.get())->storage();
   copied->retain();
-  return Tensor::adopt(new TensorImpl(copied, x.dtype(), x.sizes(), x.strides(), x.storage_offset()));
+  return Tensor::adopt(
+      new TensorImpl(copied, x.dtype(), x.sizes(), x.strides(), x.storage_offset()));
 }
 
 PyObject* deepcopy_method(PyObject* self, PyObject* memo) {
