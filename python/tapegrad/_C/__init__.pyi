@@ -723,6 +723,7 @@ class Tensor:
     def expand(self, *size: _int) -> Tensor: ...
     def expm1(self, *, out: Tensor | None = None) -> Tensor: ...
     def expm1_(self) -> Self: ...
+    def exponential_(self, lambd: _Number = 1, *, generator: _Generator | None = None) -> Self: ...
     @overload
     def fill_(self, value: Tensor) -> Self: ...
     @overload
@@ -1952,6 +1953,7 @@ def norm(
     *,
     dtype: _DType | None = None,
 ) -> Tensor: ...
+@overload
 def normal(
     mean: _Number,
     std: _Number,
@@ -1965,6 +1967,12 @@ def normal(
     pin_memory: _bool = False,
     requires_grad: _bool = False,
 ) -> Tensor: ...
+@overload
+def normal(mean: Tensor, std: Tensor, *, generator: _Generator | None = None) -> Tensor: ...
+@overload
+def normal(mean: Tensor, std: _Number = 1, *, generator: _Generator | None = None) -> Tensor: ...
+@overload
+def normal(mean: _Number, std: Tensor, *, generator: _Generator | None = None) -> Tensor: ...
 @overload
 def ones(
     size: _Size,
@@ -2077,6 +2085,31 @@ def randint(
     device: _Device | None = None,
     pin_memory: _bool = False,
     requires_grad: _bool = False,
+) -> Tensor: ...
+@overload
+def randint_like(
+    input: Tensor,
+    low: _int,
+    high: _int,
+    *,
+    dtype: _DType | None = None,
+    layout: _Layout | None = None,
+    device: _Device | None = None,
+    pin_memory: _bool = False,
+    requires_grad: _bool = False,
+    memory_format: _MemoryFormat | None = None,
+) -> Tensor: ...
+@overload
+def randint_like(
+    input: Tensor,
+    high: _int,
+    *,
+    dtype: _DType | None = None,
+    layout: _Layout | None = None,
+    device: _Device | None = None,
+    pin_memory: _bool = False,
+    requires_grad: _bool = False,
+    memory_format: _MemoryFormat | None = None,
 ) -> Tensor: ...
 @overload
 def randn(
