@@ -125,9 +125,11 @@ class Op:
 
 
 def find_function(library: Any, name: str) -> Callable[..., Any]:
-    owners = (library, library.nn.functional, library.Tensor)
+    owners = [library, library.nn.functional, library.Tensor]
+    if library is tg:
+        owners.append(tg._C._nn)  # registered, not (yet) public
     if name == "binary_cross_entropy_with_logits":  # PyTorch's own top-level one is internal
-        owners = (library.nn.functional,)
+        owners = [library.nn.functional]
     for owner in owners:
         found = getattr(owner, name, None)
         if found is not None:
