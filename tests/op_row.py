@@ -99,7 +99,7 @@ class Op:
     method: bool = True
     grad: bool = True
     second: bool = True
-    forward: bool = True  # has a rule for forward mode; else forward mode is a clear error
+    oracle: bool = True  # compare with PyTorch (not where its own derivative fails gradcheck)
     view: bool = False
     tol: float = 4.0  # allowed error, in units of the dtype's epsilon
     special: bool = False  # elementwise: NaN, infinities and signed zeros follow NumPy

@@ -371,7 +371,6 @@ def index_rows() -> list[Op]:
             ],
             fn=setitem,
             method=False,
-            forward=False,
             aliases=("__setitem__",),
         ),
     ]

@@ -162,6 +162,7 @@ def view_rows() -> list[Op]:
             strided_scatter,
             lambda g: [S("corner", g.normal(3, 4), g.normal(2, 2), (2, 2), (4, 1), 1)],
             any_layout=False,
+            oracle=False,
         ),
         Op(
             "sum_to_size",
