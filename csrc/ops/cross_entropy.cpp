@@ -126,9 +126,8 @@ core::Operand optional_input(autograd::Inputs in, int i) {
 /// The rules below are linear in input 0; target and weight stay.
 template <class R>
 Tensor push_linear(const R& rule, const autograd::Push& p) {
-  return p.inputs.size() > 2
-             ? autograd::enter(R(rule), p.tangent(0), p.input(1), p.input(2))
-             : autograd::enter(R(rule), p.tangent(0), p.input(1));
+  return p.inputs.size() > 2 ? autograd::enter(R(rule), p.tangent(0), p.input(1), p.input(2))
+                             : autograd::enter(R(rule), p.tangent(0), p.input(1));
 }
 
 /// Gives x's shape to g, which has the target's. Inputs: g, target, weight if any.
