@@ -123,10 +123,16 @@ core::Operand optional_input(autograd::Inputs in, int i) {
   return i < in.size() ? core::in(in[i]) : core::none();
 }
 
+/// The rules below are linear in input 0; target and weight stay.
+template <class R>
+Tensor push_linear(const R& rule, const autograd::Push& p) {
+  return p.inputs.size() > 2 ? autograd::enter(R(rule), p.tangent(0), p.input(1), p.input(2))
+                             : autograd::enter(R(rule), p.tangent(0), p.input(1));
+}
+
 /// Gives x's shape to g, which has the target's. Inputs: g, target, weight if any.
 struct NllSpreadRule : autograd::Rule {
   static constexpr const char* name = "NllLossBackward";
-  static constexpr bool linear = true;
   Dims sizes;
   int64_t ignore_index;
 
@@ -143,13 +149,13 @@ struct NllSpreadRule : autograd::Rule {
     return out;
   }
   void pull(autograd::Pull& p) const;
+  Tensor push(autograd::Push& p) const { return push_linear(*this, p); }
 };
 
 /// -weight[t] * x[t], 0 where ignored, in the shape of the target. Inputs: x, target, weight if
 /// any.
 struct NllRule : autograd::Rule {
   static constexpr const char* name = "NllLoss";
-  static constexpr bool linear = true;
   int64_t ignore_index;
 
   unsigned saves_inputs(unsigned) const { return 6; }
@@ -167,6 +173,7 @@ struct NllRule : autograd::Rule {
     p.set(0, p.input_count() > 2 ? autograd::enter(rule, p.grad(), p.input(1), p.input(2))
                                  : autograd::enter(rule, p.grad(), p.input(1)));
   }
+  Tensor push(autograd::Push& p) const { return push_linear(*this, p); }
 };
 
 void NllSpreadRule::pull(autograd::Pull& p) const {

@@ -135,7 +135,7 @@ struct PairRule : autograd::Rule {
 };
 
 std::string shapes_text(const Tensor& input, const Tensor& target) {
-  return core::text("input of shape ", shape_string(input.sizes()), " and target of shape ",
+  return core::text("input ", shape_string(input.sizes()), " and target ",
                     shape_string(target.sizes()));
 }
 

@@ -99,7 +99,10 @@ struct ProdRule : autograd::Rule {
   }
   void pull(autograd::Pull& p) const {
     const Tensor x = p.input(0);
-    if (x->numel() == 0) return;
+    if (x->numel() == 0) {
+      p.set(0, zeros(x.sizes(), x.dtype()));
+      return;
+    }
     const Tensor g = restore(p.grad(), x.dim(), mask(x.dim()), keepdim);
     if (x.dim() == 0) {
       p.set(0, g);

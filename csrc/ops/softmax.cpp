@@ -174,7 +174,7 @@ Raises:
 Example:
     >>> import tapegrad as tg
     >>> tg.logsumexp(tg.tensor([1000., 1000.]), dim=0)
-    tensor(1000.6931))",
+    tensor(1000.6932))",
     &logsumexp);
 
 }  // namespace tapegrad

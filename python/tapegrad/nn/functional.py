@@ -9,11 +9,15 @@ if TYPE_CHECKING:
     from tapegrad._C import Tensor
 
 __all__ = [
+    "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
     "dropout",
+    "elu",
     "gelu",
+    "huber_loss",
     "l1_loss",
+    "leaky_relu",
     "linear",
     "log_softmax",
     "mse_loss",
@@ -22,6 +26,7 @@ __all__ = [
     "relu_",
     "sigmoid",
     "silu",
+    "smooth_l1_loss",
     "softmax",
     "softplus",
     "tanh",
@@ -31,10 +36,16 @@ linear = _C._nn.linear
 gelu = _C._nn.gelu
 silu = _C._nn.silu
 softplus = _C._nn.softplus
+leaky_relu = _C._nn.leaky_relu
+elu = _C._nn.elu
 dropout = _C._nn.dropout
 cross_entropy = _C._nn.cross_entropy
 nll_loss = _C._nn.nll_loss
 mse_loss = _C._nn.mse_loss
+l1_loss = _C._nn.l1_loss
+smooth_l1_loss = _C._nn.smooth_l1_loss
+huber_loss = _C._nn.huber_loss
+binary_cross_entropy = _C._nn.binary_cross_entropy
 binary_cross_entropy_with_logits = _C._nn.binary_cross_entropy_with_logits
 
 sigmoid = _C.sigmoid
@@ -105,33 +116,6 @@ def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
     return dim
 
 
-def l1_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Tensor | None = None,
-) -> Tensor:
-    """The mean (or sum, or each) of ``|input - target|``, times ``weight`` when given.
-
-    >>> import tapegrad as tg
-    >>> tg.nn.functional.l1_loss(tg.tensor([1.0, 2.0]), tg.tensor([0.0, 4.0])).item()
-    1.5
-    """
-    reduction = legacy_reduction(size_average, reduce, reduction)
-    if input.shape != target.shape:
-        _warn_or_refuse_broadcast("l1_loss", input, target)
-    each = (input - target).abs()
-    if weight is not None:
-        each = each * weight
-        if reduction == "mean":
-            return each.sum() / weight.expand_as(each).sum()
-    if reduction == "none":
-        return each
-    return each.mean() if reduction == "mean" else each.sum()
-
-
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """PyTorch's old pair of flags, or ``reduction`` itself after a check of its value."""
     if size_average is not None or reduce is not None:
@@ -141,20 +125,3 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"reduction must be 'none', 'mean' or 'sum', got {reduction!r}")
     return reduction
-
-
-def _warn_or_refuse_broadcast(name: str, input: Tensor, target: Tensor) -> None:
-    shapes = f"input {tuple(input.shape)} and target {tuple(target.shape)}"
-    result = tuple(_C.broadcast_shapes(input.shape, target.shape))
-    if result not in (tuple(input.shape), tuple(target.shape)):
-        raise ValueError(
-            f"{name}: {shapes} would broadcast to {result}, every input against every target; "
-            "give both the same shape, for example by input.squeeze(-1) or target.unsqueeze(-1)"
-        )
-    import warnings
-
-    warnings.warn(
-        f"{name}: {shapes} differ in shape and are broadcast to {result}; "
-        "this is rarely what is meant",
-        stacklevel=3,
-    )
