@@ -9,6 +9,7 @@ import pytest
 
 import tapegrad as tg
 from support import assert_close, tensor
+from tapegrad.autograd import forward_ad
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,3 +305,61 @@ def test_is_view_and_base() -> None:
     assert x[0]._base is x
     assert x[0][0]._base is x
     assert (x * 1)._base is None
+
+
+# --- the same in forward mode: the tangent after the change is exact, or there is an error --------
+
+WRITES: dict[str, tuple[Callable[[Any, Any], Any], list[float]]] = {
+    # what is done to x = [1, 2, 3, 4] with tangent [10, 20, 30, 40] (v = 7 with tangent 0.5),
+    # and the tangent of x afterwards
+    "slice = dual": (lambda x, v: x.__setitem__(slice(1, 2), v), [10.0, 0.5, 30.0, 40.0]),
+    "slice = number": (lambda x, v: x.__setitem__(slice(1, 2), 5.0), [10.0, 0.0, 30.0, 40.0]),
+    "array = dual": (lambda x, v: x.__setitem__(tg.tensor([1]), v), [10.0, 0.5, 30.0, 40.0]),
+    "copy_": (lambda x, v: x[1:2].copy_(v), [10.0, 0.5, 30.0, 40.0]),
+    "mul_": (lambda x, v: x[1:3].mul_(2.0), [10.0, 40.0, 60.0, 40.0]),
+    "zero_": (lambda x, v: x[1:3].zero_(), [10.0, 0.0, 0.0, 40.0]),
+    "mul_ dual": (lambda x, v: x[1:2].mul_(v), [10.0, 141.0, 30.0, 40.0]),
+    "view of a view": (lambda x, v: x[1:][1:].mul_(2.0), [10.0, 20.0, 60.0, 80.0]),
+    "twice": (lambda x, v: x[:1].mul_(2.0) + x[:1].mul_(3.0), [60.0, 20.0, 30.0, 40.0]),
+    "whole": (lambda x, v: x.mul_(2.0), [20.0, 40.0, 60.0, 80.0]),
+}
+
+
+def exact_or_error(change: Callable[[], Any], expected: list[float]) -> None:
+    try:
+        tangent = change()
+    except RuntimeError as error:
+        message = str(error)
+    else:
+        assert tangent is not None
+        assert tangent.tolist() == expected
+        return
+    assert "forward mode" in message
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_forward_mode_through_an_in_place_write(name: str) -> None:
+    write, expected = WRITES[name]
+    with forward_ad.dual_level():
+        x = forward_ad.make_dual(tensor([1.0, 2.0, 3.0, 4.0]), tensor([10.0, 20.0, 30.0, 40.0]))
+        v = forward_ad.make_dual(tensor([7.0]), tensor([0.5]))
+        y = x.clone()
+
+        def change() -> Any:
+            write(y, v)
+            return forward_ad.unpack_dual(y).tangent
+
+        exact_or_error(change, expected)
+
+
+def test_forward_mode_of_a_view_whose_base_was_changed() -> None:
+    with forward_ad.dual_level():
+        x = forward_ad.make_dual(tensor([1.0, 2.0]), tensor([10.0, 20.0]))
+        y = x.clone()
+        view = y[1:]
+
+        def change() -> Any:
+            y.mul_(2.0)
+            return forward_ad.unpack_dual(view).tangent
+
+        exact_or_error(change, [40.0])
