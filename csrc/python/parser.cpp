@@ -329,6 +329,13 @@ bool takes_numbers(const Parameter& p) {
   return false;
 }
 
+/// A 0-d tensor may stand for a number where no gradient or tangent would be lost by it.
+bool is_plain_0d(PyObject* object) {
+  if (!is_tensor(object)) return false;
+  const Tensor& tensor = unwrap(object);
+  return tensor.dim() == 0 && !tensor.requires_grad() && !tensor->has(TensorImpl::kHasTangent);
+}
+
 }  // namespace
 
 bool Call::matches_one(const Parameter& p, PyObject* object, bool numbers) const {
@@ -337,13 +344,11 @@ bool Call::matches_one(const Parameter& p, PyObject* object, bool numbers) const
     case Type::Tensor:
       return is_tensor(object) || (numbers && !p.optional && takes_numbers(p) && is_number(object));
     case Type::Scalar:
-      return is_number(object) ||
-             (is_tensor(object) && unwrap(object).dim() == 0 && !unwrap(object).requires_grad());
+      return is_number(object) || is_plain_0d(object);
     case Type::Int:
       return is_integer_like(object);
     case Type::Float:
-      return is_number(object) ||
-             (is_tensor(object) && unwrap(object).dim() == 0 && !unwrap(object).requires_grad());
+      return is_number(object) || is_plain_0d(object);
     case Type::Bool:
       return PyBool_Check(object) || type_name(object).starts_with("numpy.bool");
     case Type::Ints:
