@@ -62,10 +62,12 @@ void finish(NodeRef node, Inputs inputs, SavedMasks masks, Tensor* outputs, int 
 
 void mark_view(Tensor& view, const Tensor& base) {
   if (view.is_same(base)) return;
-  if (!view->base) {
-    TensorImpl* root = base->base ? base->base : base.impl();
+  TensorImpl* root = base->base ? base->base : base.impl();
+  if (view->base !=
+      root) {  // another one: the base without its tangent, from which the view was made
     core::retain(root);
-    view->base = root;
+    TensorImpl* old = std::exchange(view->base, root);
+    if (old) core::release(old);
   }
   view->view_version = view->version();
   if (!core::thread_state.grad_enabled && (entry_flags(base) & TensorImpl::kNeedsGrad)) {

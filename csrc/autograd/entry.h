@@ -177,6 +177,7 @@ auto enter_tracked(R rule, Inputs inputs, unsigned flags) {
   if constexpr (R::differentiable) {
     if (flags & TensorImpl::kHasTangent) {
       from_vector(enter_with_tangents(inputs, tangent_callbacks(rule)), result);
+      if constexpr (R::is_view) mark_views(result, inputs[0]);
       return result;
     }
   }

@@ -253,6 +253,7 @@ void check_integer_exponent(DType dtype, bool negative) {
 }  // namespace
 
 Tensor pow(const Tensor& input, const Tensor& exponent) {
+  if (exponent->has(TensorImpl::kWrappedNumber)) return pow(input, exponent.item());
   const DType dtype = result_type(input, exponent);
   if (!is_floating_point(dtype)) check_integer_exponent(dtype, exponent_is_negative(exponent));
   return binary<binary_pow>(input, exponent);
@@ -286,7 +287,7 @@ Tensor& pow_(Tensor& self, Scalar exponent) {
 }
 
 TAPEGRAD_OP(
-    kAll, "pow(Tensor input, Scalar exponent, *, Tensor? out=None) -> Tensor",
+    kAll, "pow(Tensor input, Tensor exponent, *, Tensor? out=None) -> Tensor",
     R"(input ** exponent, elementwise.
 
 Args:
@@ -302,10 +303,10 @@ Example:
     >>> import tapegrad as tg
     >>> tg.pow(tg.tensor([1., 2., 3.]), 2)
     tensor([1., 4., 9.]))",
-    +[](const Tensor& a, Scalar b) { return pow(a, b); });
-TAPEGRAD_OP(
-    kAll, "pow(Tensor input, Tensor exponent, *, Tensor? out=None) -> Tensor", "",
     +[](const Tensor& a, const Tensor& b) { return pow(a, b); });
+TAPEGRAD_OP(
+    kAll, "pow(Tensor input, Scalar exponent, *, Tensor? out=None) -> Tensor", "",
+    +[](const Tensor& a, Scalar b) { return pow(a, b); });
 TAPEGRAD_OP(
     kFunction, "pow(Scalar input, Tensor exponent, *, Tensor? out=None) -> Tensor", "",
     +[](Scalar a, const Tensor& b) { return pow(a, b); });

@@ -64,8 +64,7 @@ std::string_view row_doc(const char* name, const char* doc, const char* a, const
                   "\n    out: a tensor to write the result into\n\nRaises:\n    ShapeError: "
                   "operands that do not broadcast\n"
                   "    DTypeError: a dtype that the operation does not take\n\nExample:\n    >>> "
-                  "import tapegrad as tg\n"
-                  "    >>> nan, inf = float(\"nan\"), float(\"inf\")\n    >>> " +
+                  "import math\n    >>> import tapegrad as tg\n    >>> " +
                   call + ")\n    " + result);
   return texts.back();
 }

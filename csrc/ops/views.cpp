@@ -43,7 +43,8 @@ Dims infer_shape(const char* op, const Tensor& input, IntSpan shape) {
       throw ShapeError(core::text(op, ": invalid dimension ", result[i], " in shape ",
                                   shape_string(shape), "; only -1 is inferred"));
     } else if (__builtin_mul_overflow(known, result[i], &known)) {
-      known = 0;  // no tensor has that many elements
+      known = -1;  // no tensor has that many elements
+      break;
     }
   }
   const int64_t numel = input.numel();

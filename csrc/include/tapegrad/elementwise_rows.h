@@ -91,11 +91,11 @@
   UNARY(sigmoid, Float, Y, (sigmoid(x)), (g * (y * (L(1) - y))), \
         "Logistic function 1 / (1 + exp(-x)) of each element", "[0., 2.]", "tensor([0.5000, 0.8808])") \
   UNARY(isnan, Bool, None, (isnan(x)), (zero_of(g)), \
-        "Whether each element is NaN", "[1., float('nan')]", "tensor([False,  True])") \
+        "Whether each element is NaN", "[1., math.nan]", "tensor([False,  True])") \
   UNARY(isinf, Bool, None, (isinf(x)), (zero_of(g)), \
-        "Whether each element is infinite", "[1., float('inf')]", "tensor([False,  True])") \
+        "Whether each element is infinite", "[1., math.inf]", "tensor([False,  True])") \
   UNARY(isfinite, Bool, None, (isfinite(x)), (zero_of(g)), \
-        "Whether each element is neither infinite nor NaN", "[1., float('inf')]", "tensor([ True, False])") \
+        "Whether each element is neither infinite nor NaN", "[1., math.inf]", "tensor([ True, False])") \
   UNARY(logical_not, Bool, None, (x == L(0)), (zero_of(g)), \
         "Whether each element is zero", "[0., 2.]", "tensor([ True, False])")
 
@@ -138,10 +138,10 @@
          "Smaller of two tensors, elementwise; NaN wins, ties share the gradient", "[1., 5.]", "[3., 4.]", "tensor([1., 4.])") \
   BINARY(fmax, Same, Fused, kA | kB, kA | kB, (fmax(a, b)), (choose((a >= b) | isnan(b), g, zero_of(g))), \
          (choose((a >= b) | isnan(b), zero_of(g), g)), \
-         "Larger of two tensors, elementwise; a number wins over NaN", "[1., 5.]", "[3., float('nan')]", "tensor([3., 5.])") \
+         "Larger of two tensors, elementwise; a number wins over NaN", "[1., 5.]", "[3., math.nan]", "tensor([3., 5.])") \
   BINARY(fmin, Same, Fused, kA | kB, kA | kB, (fmin(a, b)), (choose((a <= b) | isnan(b), g, zero_of(g))), \
          (choose((a <= b) | isnan(b), zero_of(g), g)), \
-         "Smaller of two tensors, elementwise; a number wins over NaN", "[1., 5.]", "[3., float('nan')]", "tensor([1., 5.])") \
+         "Smaller of two tensors, elementwise; a number wins over NaN", "[1., 5.]", "[3., math.nan]", "tensor([1., 5.])") \
   BINARY(hypot, Float, Fused, kA | kY, kB | kY, (hypot(a, b)), (g * (a / y)), \
          (g * (b / y)), \
          "Length of the hypotenuse sqrt(a**2 + b**2), elementwise", "[3., 5.]", "[4., 12.]", "tensor([ 5., 13.])") \
