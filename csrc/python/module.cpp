@@ -84,6 +84,7 @@ PyObject* build_info(PyObject*) {
 #else
   add("threads_by", PyUnicode_FromString("OpenMP"));
 #endif
+  add("onednn", PyBool_FromLong(kernels::has_onednn()));
   add("contractions", PyUnicode_FromString(kernels::contraction_library()));
   add("num_threads", PyLong_FromLong(get_num_threads()));
   add("num_threads_reason", PyUnicode_FromString(thread_count_reason().c_str()));
