@@ -9,4 +9,4 @@ __all__ = ["is_available"]
 
 def is_available() -> bool:
     """Whether this build runs its loops on OpenMP threads."""
-    return _C.build_info()["threads_by"] == "OpenMP"
+    return bool(_C.build_info()["threads_by"] == "OpenMP")
