@@ -15,5 +15,7 @@ void rebase_on_write(const Tensor& base, const Tensor& view, const Tensor& value
 
 /// `whole` (of the base's shape) with the window that `view` shows of `base` replaced by `part`.
 Tensor put_window(const Tensor& whole, const Tensor& part, const Tensor& base, const Tensor& view);
+/// What the window that `view` shows of `base` shows of `whole` (of the base's shape), as a copy.
+Tensor take_window(const Tensor& whole, const Tensor& base, const Tensor& view);
 
 }  // namespace tapegrad::autograd

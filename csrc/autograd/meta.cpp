@@ -71,6 +71,7 @@ void refresh_view(const Tensor& tensor) {
   TensorImpl* impl = tensor.impl();
   const Tensor base = Tensor::share(impl->base);
   impl->view_version = impl->version();
+  if ((base->flags() | impl->flags()) & TensorImpl::kHasTangent) refresh_tangents(tensor, base);
   if (!base->has(TensorImpl::kNeedsGrad)) return;
   Edge edge = as_strided_edge(base, tensor);
   set_edge(tensor, std::move(edge.node), edge.output);

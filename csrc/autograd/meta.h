@@ -57,8 +57,8 @@ inline Meta* meta_or_null(const Tensor& tensor) { return static_cast<Meta*>(tens
 /// Note [Views]
 /// A view made by an operation keeps its root base (TensorImpl::base). A write through any view of
 /// the base counts up the shared version and rebases the base's edge; every other view notices the
-/// version and gets a new edge, "as_strided of the base", when next asked. Detached aliases have no
-/// base.
+/// version and gets a new edge, "as_strided of the base", and the base's tangents when next asked.
+/// Detached aliases have no base.
 void refresh_view(const Tensor& tensor);
 
 /// Flags that decide how an op is entered; follows the base of a view.
@@ -84,6 +84,8 @@ void copy_tangents(const Tensor& to, const Tensor& from);
 Tensor strip_tangent(const Tensor& tensor, int level);
 /// After an in-place write of `value`: `self` (and its base) take over its tangents.
 void assign_tangents(Tensor& self, const Tensor& value);
+/// After the base of a view was written: the view's tangents are what it shows of the base's.
+void refresh_tangents(const Tensor& view, const Tensor& base);
 /// Makes `tensor` output number `output` of `node`.
 void set_edge(const Tensor& tensor, NodeRef node, uint32_t output);
 /// The node that made `tensor`; empty for leaves.

@@ -162,6 +162,15 @@ std::vector<Tensor> fill_tangents(const Push& push) {
   return full;
 }
 
+void refresh_tangents(const Tensor& view, const Tensor& base) {
+  if (Meta* m = meta_or_null(view); m && m->extra) m->extra->tangents.clear();
+  view->set(TensorImpl::kHasTangent, false);
+  if (!base->has(TensorImpl::kHasTangent)) return;
+  const std::vector<MetaExtra::Tangent> tangents = meta(base).extra->tangents;
+  for (const MetaExtra::Tangent& tangent : tangents)
+    set_tangent(view, tangent.level, take_window(tangent.value, base, view));
+}
+
 std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& callbacks) {
   int level = -1;
   for (int i = 0; i < inputs.count; ++i) level = std::max(level, highest_level(inputs[i]));

@@ -256,6 +256,10 @@ Tensor put_window(const Tensor& whole, const Tensor& part, const Tensor& base, c
   return enter(CopySlicesRule{{}, make_window(base, Layout(view))}, whole, part);
 }
 
+Tensor take_window(const Tensor& whole, const Tensor& base, const Tensor& view) {
+  return enter(TakeRule{{}, make_window(base, Layout(view))}, whole);
+}
+
 }  // namespace autograd
 
 Tensor as_strided(const Tensor& input, IntSpan size, IntSpan stride,
