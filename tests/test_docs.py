@@ -57,7 +57,7 @@ def modules() -> list[str]:
 def test_module_examples_run(name: str) -> None:
     module: types.ModuleType = importlib.import_module(name)
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, name):
-        if test.name.startswith("tapegrad.Tensor."):  # the operations, run above
+        if test.name.removeprefix("tapegrad.").removeprefix("Tensor.") in DOCS:  # run above
             continue
         report: list[str] = []
         runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)
