@@ -125,9 +125,12 @@ class Op:
 
 
 def find_function(library: Any, name: str) -> Callable[..., Any]:
+    for space in ("special", "linalg"):
+        if name.startswith(space + "_"):
+            found = getattr(getattr(library, space), name.removeprefix(space + "_"), None)
+            if found is not None:
+                return found  # type: ignore[no-any-return]
     owners = [library, library.nn.functional, library.Tensor]
-    if library is tg:
-        owners.append(tg._C._nn)  # registered, not (yet) public
     if name == "binary_cross_entropy_with_logits":  # PyTorch's own top-level one is internal
         owners = [library.nn.functional]
     for owner in owners:

@@ -21,7 +21,9 @@ from tapegrad import _C
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "python" / "tapegrad" / "_C"
-FUNCTION, METHOD, INPLACE, NN = 1, 2, 4, 8
+FUNCTION, METHOD, INPLACE, NN, SPECIAL, LINALG = 1, 2, 4, 8, 16, 32
+# The submodules of operations, and what the names in the table begin with there.
+SUBMODULES = {"_nn": (NN, ""), "_special": (SPECIAL, "special_"), "_linalg": (LINALG, "linalg_")}
 
 TYPES = {
     "Tensor": "Tensor",
@@ -152,15 +154,16 @@ def definitions(name: str, signatures: list[Signature], is_method: bool, inplace
     return "\n".join(f"{marker}{indent}{text}" for text in texts)
 
 
-def operation_space(variant: int) -> dict[str, str]:
+def operation_space(variant: int, prefix: str = "") -> dict[str, str]:
     """Definitions by name, of the functions or methods of one variant."""
     found: dict[str, list[Signature]] = {}
     derived: dict[str, list[Signature]] = {}
     for text, _, variants in _C._op_table():
         signature = parse(text)
         if variants & variant:
+            signature.name = signature.name.removeprefix(prefix)
             found.setdefault(signature.name, []).append(signature)
-        reach = NN if variant == NN else FUNCTION | METHOD
+        reach = FUNCTION | METHOD if variant in (FUNCTION, METHOD) else variant
         if variants & INPLACE and variants & reach:
             derived.setdefault(signature.name + "_", []).append(signature)
     is_method = variant == METHOD
@@ -261,7 +264,6 @@ def modules() -> dict[str, str]:
     }
     for key, text in parts.items():
         template = template.replace(f"@{key}@", text)
-    nn_space = operation_space(NN)
     prelude = (
         "# Made by tools/generate_stubs.py from the op table; do not edit.\n"
         "from builtins import bool as _bool, float as _float, int as _int, str as _str\n"
@@ -282,7 +284,12 @@ def modules() -> dict[str, str]:
         tuples += f"\nclass {name}(NamedTuple):\n" + "".join(f"    {n}: Tensor\n" for n in names)
     return {
         "__init__.pyi": template,
-        "_nn.pyi": prelude + add_aliases(nn_space, _C._nn, False, set()) + "\n",
+        **{
+            f"{name}.pyi": prelude
+            + add_aliases(operation_space(variant, start), getattr(_C, name), False, set())
+            + "\n"
+            for name, (variant, start) in SUBMODULES.items()
+        },
         "return_types.pyi": tuples,
         "_optim.pyi": OPTIM,
         "_io.pyi": IO,

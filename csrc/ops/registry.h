@@ -80,6 +80,8 @@ enum Variant : uint8_t {
   kInplace = 4,   // also tensor.name_(...) and tapegrad.name_(...): computes, then assigns to the
                   // first argument
   kNN = 8,        // tapegrad.nn.functional.name(...) (in _C._nn)
+  kSpecial = 16,  // special_name: tapegrad.special.name(...) (in _C._special)
+  kLinalg = 32,   // linalg_name: tapegrad.linalg.name(...) (in _C._linalg)
 };
 
 struct OpEntry {

@@ -269,6 +269,14 @@ void add_object(PyObject* module, const char* name, PyObject* owned) {
   checked(PyModule_AddObjectRef(module, name, owned));
 }
 
+PyObject* add_submodule(PyObject* module, const char* name) {
+  const std::string full = std::string("tapegrad._C.") + name;
+  PyObject* sub = checked(PyModule_New(full.c_str())).release();
+  add_object(module, name, Py_NewRef(sub));
+  checked(PyDict_SetItemString(PyImport_GetModuleDict(), full.c_str(), sub));
+  return sub;
+}
+
 PyTypeObject* make_type(PyType_Spec& spec) {
   return reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&spec)).release());
 }

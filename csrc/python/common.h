@@ -234,6 +234,8 @@ Ref imported_attribute(const char* module, const char* name);
 std::string type_name(PyObject* object);
 std::string to_string(PyObject* unicode);
 void add_object(PyObject* module, const char* name, PyObject* owned);
+/// A new submodule of `module` that import finds too; borrowed.
+PyObject* add_submodule(PyObject* module, const char* name);
 PyTypeObject* make_type(PyType_Spec& spec);
 
 }  // namespace tapegrad::python

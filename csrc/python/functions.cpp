@@ -379,15 +379,26 @@ constexpr std::pair<const char*, const char*> kAliases[] = {
     {"row_stack", "vstack"},
 };
 
-struct Spaces {
-  std::map<std::string, Overloads*> functions, nn, methods;
+using Space = std::map<std::string, Overloads*>;
+
+/// A submodule whose operations carry its name in the table: linalg_det is linalg.det.
+struct Submodule {
+  ops::Variant variant;
+  const char* name;
+  const char* public_name;
+  std::string_view prefix;
+};
+constexpr Submodule kSubmodules[] = {
+    {ops::kNN, "_nn", "tapegrad.nn.functional", ""},
+    {ops::kSpecial, "_special", "tapegrad.special", "special_"},
+    {ops::kLinalg, "_linalg", "tapegrad.linalg", "linalg_"},
 };
 
-void register_entry(std::map<std::string, Overloads*>& space, const ops::OpEntry& entry,
-                    bool is_method, bool is_inplace, const char* module) {
+void register_entry(Space& space, const ops::OpEntry& entry, bool is_method, bool is_inplace,
+                    const char* module, std::string_view prefix = "") {
   std::string name(entry.name());
   if (is_inplace) name += "_";
-  Overloads*& overloads = space[name];
+  Overloads*& overloads = space[name.substr(prefix.size())];
   if (overloads && is_inplace && !overloads->is_inplace)
     return;  // written by hand: faster, and leads
   if (overloads && !is_inplace && overloads->is_inplace) overloads->entries.clear();
@@ -406,7 +417,7 @@ void add_if_new(PyObject* target, PyObject* dict, const std::string& name, PyObj
   checked(PyObject_SetAttrString(target, name.c_str(), operation));
 }
 
-void add_space(PyObject* target, PyObject* dict, const std::map<std::string, Overloads*>& space) {
+void add_space(PyObject* target, PyObject* dict, const Space& space) {
   for (const auto& [name, overloads] : space) {
     const Ref operation = Ref::steal(make_operation(overloads));
     add_if_new(target, dict, name, operation.get());
@@ -488,7 +499,7 @@ Tensor with_memory_format(const Tensor& tensor, MemoryFormat format) {
   return permute(contiguous(permute(tensor, last)), back);
 }
 
-void add_operations(PyObject* module, PyObject* nn) {
+void add_operations(PyObject* module) {
   function_type = make_operation_type("tapegrad._C.Operation", get_function, 0);
   method_type =
       make_operation_type("tapegrad._C.OperationMethod", get_method, Py_TPFLAGS_METHOD_DESCRIPTOR);
@@ -499,25 +510,29 @@ void add_operations(PyObject* module, PyObject* nn) {
   checked(PyDict_SetItemString(PyImport_GetModuleDict(), "tapegrad.return_types", return_types));
   add_object(module, "return_types", Py_NewRef(return_types));
 
-  Spaces spaces;
+  Space top;
+  Space methods;
   for (const ops::OpEntry& entry : ops::op_table()) {
-    const bool inplace = entry.variants & ops::kInplace;
-    if (entry.variants & ops::kFunction)
-      register_entry(spaces.functions, entry, false, false, "tapegrad");
-    if (entry.variants & ops::kMethod)
-      register_entry(spaces.methods, entry, true, false, "tapegrad");
-    if (entry.variants & ops::kNN)
-      register_entry(spaces.nn, entry, false, false, "tapegrad.nn.functional");
-    if (inplace && (entry.variants & (ops::kFunction | ops::kMethod))) {
-      register_entry(spaces.functions, entry, false, true, "tapegrad");
-      register_entry(spaces.methods, entry, true, true, "tapegrad");
+    if (entry.variants & ops::kFunction) register_entry(top, entry, false, false, "tapegrad");
+    if (entry.variants & ops::kMethod) register_entry(methods, entry, true, false, "tapegrad");
+    if ((entry.variants & ops::kInplace) && (entry.variants & (ops::kFunction | ops::kMethod))) {
+      register_entry(top, entry, false, true, "tapegrad");
+      register_entry(methods, entry, true, true, "tapegrad");
     }
-    if (inplace && (entry.variants & ops::kNN))
-      register_entry(spaces.nn, entry, false, true, "tapegrad.nn.functional");
   }
-  add_space(module, PyModule_GetDict(module), spaces.functions);
-  add_space(nn, PyModule_GetDict(nn), spaces.nn);
-  add_space(reinterpret_cast<PyObject*>(tensor_type), tensor_type->tp_dict, spaces.methods);
+  add_space(module, PyModule_GetDict(module), top);
+  for (const Submodule& submodule : kSubmodules) {
+    Space space;
+    for (const ops::OpEntry& entry : ops::op_table()) {
+      if (!(entry.variants & submodule.variant)) continue;
+      register_entry(space, entry, false, false, submodule.public_name, submodule.prefix);
+      if (entry.variants & ops::kInplace)
+        register_entry(space, entry, false, true, submodule.public_name, submodule.prefix);
+    }
+    PyObject* target = add_submodule(module, submodule.name);
+    add_space(target, PyModule_GetDict(target), space);
+  }
+  add_space(reinterpret_cast<PyObject*>(tensor_type), tensor_type->tp_dict, methods);
 
   static PyMethodDef functions[] = {
       method<&op_names>("_op_names", "Names of all operations."),

@@ -232,14 +232,6 @@ void add_functions(PyObject* module) {
   add_object(module, "newaxis", Py_NewRef(Py_None));
 }
 
-PyObject* add_submodule(PyObject* module, const char* name) {
-  const std::string full = std::string("tapegrad._C.") + name;
-  PyObject* sub = checked(PyModule_New(full.c_str())).release();
-  add_object(module, name, Py_NewRef(sub));
-  checked(PyDict_SetItemString(PyImport_GetModuleDict(), full.c_str(), sub));
-  return sub;
-}
-
 void build(PyObject* module) {
   add_exceptions(module);
   core::warning_hook.store(&warn_in_python);
@@ -256,7 +248,7 @@ void build(PyObject* module) {
   add_pickle(module);
   add_print_options(module);
   add_functions(module);
-  add_operations(module, add_submodule(module, "_nn"));
+  add_operations(module);
   add_io(add_submodule(module, "_io"));
   add_optim(add_submodule(module, "_optim"));
 }

@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from tapegrad import autograd as autograd
     from tapegrad import backends as backends
     from tapegrad import cuda as cuda
+    from tapegrad import linalg as linalg
     from tapegrad import nn as nn
     from tapegrad import optim as optim
+    from tapegrad import special as special
     from tapegrad import testing as testing
     from tapegrad import utils as utils
     from tapegrad import version as version
@@ -66,9 +68,11 @@ _LAZY: dict[str, str | None] = {
     "autograd": None,
     "backends": None,
     "cuda": None,
+    "linalg": None,
     "nn": None,
     "optim": None,
     "serialization": None,
+    "special": None,
     "testing": None,
     "utils": None,
     "version": None,

@@ -15,8 +15,10 @@ import numpy.typing as npt
 from typing_extensions import Buffer, CapsuleType, Never, Self
 
 from tapegrad._C import _io as _io
+from tapegrad._C import _linalg as _linalg
 from tapegrad._C import _nn as _nn
 from tapegrad._C import _optim as _optim
+from tapegrad._C import _special as _special
 from tapegrad._C import return_types as return_types
 
 _T = TypeVar("_T", bound="Tensor")

@@ -3,63 +3,17 @@
 from __future__ import annotations
 
 from tapegrad import _C
+from tapegrad._C._nn import *  # noqa: F403
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tapegrad._C import Tensor
 
-__all__ = [
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "cross_entropy",
-    "dropout",
-    "elu",
-    "gelu",
-    "huber_loss",
-    "l1_loss",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "mse_loss",
-    "nll_loss",
-    "relu",
-    "relu_",
-    "sigmoid",
-    "silu",
-    "smooth_l1_loss",
-    "softmax",
-    "softplus",
-    "tanh",
-]
-
-linear = _C._nn.linear
-gelu = _C._nn.gelu
-silu = _C._nn.silu
-softplus = _C._nn.softplus
-leaky_relu = _C._nn.leaky_relu
-elu = _C._nn.elu
-dropout = _C._nn.dropout
-cross_entropy = _C._nn.cross_entropy
-nll_loss = _C._nn.nll_loss
-mse_loss = _C._nn.mse_loss
-l1_loss = _C._nn.l1_loss
-smooth_l1_loss = _C._nn.smooth_l1_loss
-huber_loss = _C._nn.huber_loss
-binary_cross_entropy = _C._nn.binary_cross_entropy
-binary_cross_entropy_with_logits = _C._nn.binary_cross_entropy_with_logits
+__all__ = [_name for _name in dir(_C._nn) if not _name.startswith("_")]
+__all__ += ["log_softmax", "relu_", "sigmoid", "softmax", "tanh"]
 
 sigmoid = _C.sigmoid
 tanh = _C.tanh
-
-
-def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(x, 0); the gradient at 0 is 0. ``inplace`` overwrites the input.
-
-    >>> import tapegrad as tg
-    >>> tg.nn.functional.relu(tg.tensor([-1.0, 2.0]))
-    tensor([0., 2.])
-    """
-    return input.relu_() if inplace else _C.relu(input)
 
 
 def relu_(input: Tensor) -> Tensor:
