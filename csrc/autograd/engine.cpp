@@ -403,7 +403,7 @@ class Pass {
     Tensor& grad = meta(tensor).grad;
     if (!grad.defined()) {
       if (create_graph_) {
-        grad = gradient;
+        grad = std::move(gradient);
       } else if (exclusively_ours(gradient) && gradient.strides() == tensor.strides()) {
         grad = std::move(gradient);
       } else {

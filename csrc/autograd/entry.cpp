@@ -48,7 +48,7 @@ void save(Node& node, Inputs inputs, SavedMasks masks, const Tensor* outputs, in
 
 }  // namespace
 
-void finish(NodeRef node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count) {
+void finish(const NodeRef& node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count) {
   connect(*node, inputs);
   save(*node, inputs, masks, outputs, count);
   node->take_number();

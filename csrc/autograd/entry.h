@@ -73,7 +73,7 @@ struct SavedMasks {
 /// Bit i: input i needs a gradient (all bits from input 31 on share the last).
 unsigned needs_mask(Inputs inputs);
 void connect(Node& node, Inputs inputs);
-void finish(NodeRef node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count);
+void finish(const NodeRef& node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count);
 void mark_view(Tensor& view, const Tensor& base);
 [[noreturn]] void no_batching_rule(const char* name);
 /// Pushes the highest tangent level through an op given as two callbacks.

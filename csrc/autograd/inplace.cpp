@@ -100,7 +100,7 @@ void record_write(Tensor& self, const Tensor& value) {
   if (!edge.node) {
     const Tensor* inputs[] = {&self};
     NodeRef node = NodeRef::adopt(new RuleNode<OverwriteRule>(OverwriteRule{}));
-    finish(std::move(node), Inputs{inputs, 1}, {0, 0}, &self, 1);
+    finish(node, Inputs{inputs, 1}, {0, 0}, &self, 1);
     return;
   }
   set_edge(self, std::move(edge.node), edge.output);

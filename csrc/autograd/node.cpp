@@ -102,7 +102,7 @@ void Node::destroy() noexcept {
 }
 
 Tensor Node::unpack(const SavedTensor& saved_tensor) const {
-  const Tensor tensor = Tensor::share(saved_tensor.impl());
+  Tensor tensor = Tensor::share(saved_tensor.impl());
   if (tensor->version() != saved_tensor.version()) {
     throw GradError(core::text(
         name(),

@@ -104,7 +104,7 @@ std::string shape_string(IntSpan sizes) {
     if (i > 0) result += ", ";
     result += std::to_string(sizes[i]);
   }
-  if (sizes.size() == 1) result += ",";
+  if (sizes.size() == 1) result += ',';
   return result + ")";
 }
 

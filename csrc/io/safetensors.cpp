@@ -54,8 +54,10 @@ void check_entries(const NamedTensors& tensors, const Metadata& metadata) {
 std::vector<size_t> data_order(const NamedTensors& tensors) {
   std::vector<size_t> order(tensors.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    return item_size(tensors[a].second.dtype()) > item_size(tensors[b].second.dtype());
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    const auto left = item_size(tensors[a].second.dtype());
+    const auto right = item_size(tensors[b].second.dtype());
+    return left != right ? left > right : a < b;
   });
   return order;
 }

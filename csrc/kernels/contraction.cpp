@@ -221,6 +221,7 @@ void multiply_integer(void* const* data, const MatmulArgs& args) {
       const int64_t count = std::min(kColumns, args.n - from);
       Sum sum[kColumns] = {};
       for (int64_t i = 0; i < args.k; ++i) {
+        // NOLINTNEXTLINE(bugprone-signed-char-misuse): modulo 2^32, of which the low bits stay
         const auto left = static_cast<Sum>(a[i * args.a_col]);
         const T* right = b + i * args.b_row + from * args.b_col;
         for (int64_t j = 0; j < count; ++j)

@@ -249,7 +249,7 @@ void rebase_on_write(const Tensor& base, const Tensor& view, const Tensor& value
       new RuleNode<CopySlicesRule>(CopySlicesRule{{}, make_window(base, Layout(view))}));
   const Tensor* inputs[] = {&base, &value};
   Tensor output = base;
-  finish(std::move(node), Inputs{inputs, 2}, {0, 0}, &output, 1);
+  finish(node, Inputs{inputs, 2}, {0, 0}, &output, 1);
 }
 
 Tensor put_window(const Tensor& whole, const Tensor& part, const Tensor& base, const Tensor& view) {

@@ -373,7 +373,7 @@ Tensor probability_cross_entropy(const char* op, const Tensor& input, const Tens
   Tensor each = log_softmax(input, dim) * shares;
   if (weight.defined()) each = each * along_classes(weight, input);
   if (reduction == Reduction::None) return neg(sum(each, dim));
-  const Tensor total = neg(sum(each));
+  Tensor total = neg(sum(each));
   if (reduction == Reduction::Sum) return total;
   const double samples =
       classes == 0 ? 0.0 : static_cast<double>(input->numel()) / static_cast<double>(classes);

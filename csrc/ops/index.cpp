@@ -310,7 +310,8 @@ bool is_mask(const Tensor& index) {
 
 void check_mask(const char* op, const Tensor& input, const Tensor& mask, int at) {
   for (int d = 0; d < static_cast<int>(mask.dim()); ++d) {
-    if (mask.sizes()[static_cast<size_t>(d)] == input.sizes()[static_cast<size_t>(at + d)])
+    if (mask.sizes()[static_cast<size_t>(d)] ==
+        input.sizes()[static_cast<size_t>(at) + static_cast<size_t>(d)])
       continue;
     throw IndexError(core::text(op, ": the shape of the mask ", shape_string(mask.sizes()),
                                 " at index ", d, " does not match the shape of the indexed tensor ",

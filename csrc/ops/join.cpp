@@ -194,7 +194,7 @@ Tensor cat(TensorList tensors, int64_t dim) {
     if (!fits) refuse_cat(*like, x, i, rule.dim);
     start += x.sizes()[static_cast<size_t>(rule.dim)];
   }
-  return autograd::enter(std::move(rule), tensors);
+  return autograd::enter(rule, tensors);
 }
 
 Tensor stack(TensorList tensors, int64_t dim) {
@@ -208,7 +208,7 @@ Tensor stack(TensorList tensors, int64_t dim) {
                                   shape_string(tensors[i].sizes()), " at entry ", i));
     }
   }
-  return autograd::enter(std::move(rule), tensors);
+  return autograd::enter(rule, tensors);
 }
 
 namespace {

@@ -396,7 +396,7 @@ Tensor scaled(const Tensor& t, Scalar factor) { return factor.to_double() == 1.0
 
 /// beta * input + alpha * product, where beta = 0 hides even NaN in input.
 Tensor add_product(const Tensor& input, const Tensor& product, Scalar beta, Scalar alpha) {
-  const Tensor right = scaled(product, alpha);
+  Tensor right = scaled(product, alpha);
   if (beta.to_double() == 0.0) return right;
   return scaled(input, beta) + right;
 }

@@ -235,7 +235,7 @@ Tensor dropout(const Tensor& input, double p, bool training) {
   DropoutRule rule;
   rule.p = p;
   rule.draw = default_generator().reserve(kernels::random_counters(input.numel(), false));
-  return autograd::enter(std::move(rule), input);
+  return autograd::enter(rule, input);
 }
 
 // --- registrations

@@ -328,7 +328,7 @@ Tensor restore(const Tensor& reduced, int64_t ndim, DimMask mask, bool keepdim) 
 
 Tensor restore_expanded(const Tensor& reduced, IntSpan sizes, DimMask mask, bool keepdim) {
   const auto ndim = static_cast<int64_t>(sizes.size());
-  const Tensor full = restore(reduced, ndim, mask, keepdim);
+  Tensor full = restore(reduced, ndim, mask, keepdim);
   if (full.sizes() == sizes) return full;
   if (is_watched({&full})) return expand(full, sizes);
   Dims strides(static_cast<int>(ndim), 0);

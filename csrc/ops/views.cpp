@@ -448,7 +448,7 @@ Tensor sum_to_size(const Tensor& input, IntSpan size) {
     throw ShapeError(core::text("sum_to_size: size ", shape_string(size),
                                 " is not expandable to the shape of the ", core::describe(input)));
   }
-  const Tensor total = sum(input, dims, true);
+  Tensor total = sum(input, dims, true);
   if (missing == 0) return total;
   return enter_view(total, size);
 }

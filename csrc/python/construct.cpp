@@ -114,8 +114,7 @@ class Reader {
       return;
     }
     if (!is_sequence(object)) {
-      raise(is_scalar(object) ? PyExc_TypeError : PyExc_TypeError,
-            "tensor(): expected a sequence of length %lld at dim %d%s (got %s)",
+      raise(PyExc_TypeError, "tensor(): expected a sequence of length %lld at dim %d%s (got %s)",
             static_cast<long long>(shape_[level]), level, position().c_str(),
             type_name(object).c_str());
     }

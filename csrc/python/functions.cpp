@@ -397,7 +397,7 @@ constexpr Submodule kSubmodules[] = {
 void register_entry(Space& space, const ops::OpEntry& entry, bool is_method, bool is_inplace,
                     const char* module, std::string_view prefix = "") {
   std::string name(entry.name());
-  if (is_inplace) name += "_";
+  if (is_inplace) name += '_';
   Overloads*& overloads = space[name.substr(prefix.size())];
   if (overloads && is_inplace && !overloads->is_inplace)
     return;  // written by hand: faster, and leads

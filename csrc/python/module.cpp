@@ -256,7 +256,7 @@ void build(PyObject* module) {
 }  // namespace
 }  // namespace tapegrad::python
 
-PyMODINIT_FUNC PyInit__C() {
+PyMODINIT_FUNC PyInit__C() {  // NOLINT(bugprone-reserved-identifier): Python's name
   static PyModuleDef definition = {PyModuleDef_HEAD_INIT,
                                    "tapegrad._C",
                                    "The C++ side of tapegrad.",

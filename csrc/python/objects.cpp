@@ -94,7 +94,7 @@ void add_dtypes(PyObject* module) {
 // --- Size
 // ------------------------------------------------------------------------------------------------------------
 
-PyObject* as_size(Ref tuple) {
+PyObject* as_size(const Ref& tuple) {
   if (!tuple) raise_current();
   const Py_ssize_t count = PyTuple_GET_SIZE(tuple.get());
   Ref size = checked(size_type->tp_alloc(size_type, count));

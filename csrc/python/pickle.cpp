@@ -79,7 +79,7 @@ PyObject* rebuild_tensor(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* 
     Tensor ordered = core::make_tensor(sizes, strides, *dtype);
     if (!core::is_dense(ordered))
       raise(PyExc_ValueError, "_rebuild_tensor(): strides that do not fit the sizes");
-    result = ordered;
+    result = std::move(ordered);
   }
   if (bytes > 0)
     std::memcpy(result.data(), PyBytes_AS_STRING(bound[1]), static_cast<size_t>(bytes));

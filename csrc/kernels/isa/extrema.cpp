@@ -15,7 +15,8 @@ constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 template <class Op, class T>
 TAPEGRAD_INLINE bool replaces(T b, T a) {
   constexpr bool largest = __is_same(Op, Max<T>);
-  return ((largest ? b > a : b < a) | is_nan(b)) & !is_nan(a);
+  const int better = static_cast<int>(largest ? b > a : b < a) | static_cast<int>(is_nan(b));
+  return (better & static_cast<int>(!is_nan(a))) != 0;
 }
 
 /// The first place of the extremum: its value is found in lanes, then looked for.

@@ -27,7 +27,7 @@ TAPEGRAD_INLINE T mul_wrapping(T a, T b) {
 template <class T>
 TAPEGRAD_INLINE bool is_nan(T x) {
   if constexpr (__is_same(T, float) || __is_same(T, double))
-    return x != x;
+    return x != x;  // NOLINT(misc-redundant-expression)
   else
     return false;
 }
@@ -91,14 +91,14 @@ struct Max {
   using Acc = T;
   static constexpr T identity() { return lowest<T>(); }
   TAPEGRAD_INLINE static T map(T x) { return x; }
-  TAPEGRAD_INLINE static T combine(T a, T b) { return (a < b) | is_nan(b) ? b : a; }
+  TAPEGRAD_INLINE static T combine(T a, T b) { return ((a < b) | is_nan(b)) ? b : a; }
 };
 template <class T>
 struct Min {
   using Acc = T;
   static constexpr T identity() { return highest<T>(); }
   TAPEGRAD_INLINE static T map(T x) { return x; }
-  TAPEGRAD_INLINE static T combine(T a, T b) { return (a > b) | is_nan(b) ? b : a; }
+  TAPEGRAD_INLINE static T combine(T a, T b) { return ((a > b) | is_nan(b)) ? b : a; }
 };
 template <class T>
 struct MaxAbs : Max<T> {

@@ -128,7 +128,7 @@ void adam_piece(void* const* operands, int64_t begin, int64_t end, const AdamCon
     if constexpr (kAmsgrad) {
       // The larger, or NaN when either is.
       const C before = load(top[i]);
-      square = square > before || square != square ? square : before;
+      square = square > before || isnan(square) ? square : before;
       store(top[i], square);
     }
     store(p[i], w + step * mean / (sqrt(square) * root_scale + c.eps));

@@ -115,7 +115,7 @@ TAPEGRAD_INLINE T reciprocal(T x) {
 }
 template <Real T>
 TAPEGRAD_INLINE bool isnan(T x) {
-  return x != x;
+  return x != x;  // NOLINT(misc-redundant-expression)
 }
 template <Real T>
 TAPEGRAD_INLINE bool isfinite(T x) {
