@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from op_samples import elementwise, linalg, loss, reduce, shape, shape_more
+from op_samples import contractions, elementwise, linalg, loss, reduce, shape, shape_more
 
 if TYPE_CHECKING:
     from op_row import Op
 
 OPS: dict[str, Op] = {}
 
-for _family in (elementwise, reduce, linalg, shape, shape_more, loss):
+for _family in (elementwise, reduce, linalg, contractions, shape, shape_more, loss):
     for _op in _family.rows():
         assert _op.name not in OPS, f"two rows named {_op.name}"
         OPS[_op.name] = _op
@@ -51,4 +51,5 @@ TESTED_ELSEWHERE: dict[str, str] = {
     **dict.fromkeys(
         ("copy_", "fill_", "zero_", "detach_", "requires_grad_"), "test_views_inplace.py"
     ),
+    **dict.fromkeys(("linalg__einsum", "linalg__tensordot"), "test_linalg.py"),
 }

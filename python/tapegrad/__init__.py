@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from tapegrad import testing as testing
     from tapegrad import utils as utils
     from tapegrad import version as version
+    from tapegrad._contractions import chain_matmul as chain_matmul
+    from tapegrad._contractions import einsum as einsum
+    from tapegrad._contractions import tensordot as tensordot
     from tapegrad._shell import (
         are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
     )
@@ -83,6 +86,9 @@ _LAZY: dict[str, str | None] = {
     "save": "serialization",
     "load": "serialization",
     "autocast": "amp",
+    "chain_matmul": "_contractions",
+    "einsum": "_contractions",
+    "tensordot": "_contractions",
     "compile": "_shell",
     "is_tensor": "_shell",
     "typename": "_shell",

@@ -189,6 +189,19 @@ TAPEGRAD_API Tensor outer(const Tensor& input, const Tensor& vec2);
 TAPEGRAD_API Tensor addmm(const Tensor& input, const Tensor& mat1, const Tensor& mat2,
                           Scalar beta = 1, Scalar alpha = 1);
 TAPEGRAD_API Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias = {});
+/// Sums of products by an equation such as "bij,bjk->bik".
+TAPEGRAD_API Tensor einsum(std::string_view equation, TensorList operands);
+TAPEGRAD_API Tensor tensordot(const Tensor& input, const Tensor& other, IntSpan dims_self,
+                              IntSpan dims_other);
+TAPEGRAD_API Tensor trace(const Tensor& input);
+TAPEGRAD_API Tensor kron(const Tensor& input, const Tensor& other);
+TAPEGRAD_API Tensor cross(const Tensor& input, const Tensor& other,
+                          std::optional<int64_t> dim = {});
+TAPEGRAD_API Tensor vecdot(const Tensor& x, const Tensor& y, int64_t dim = -1);
+TAPEGRAD_API Tensor multi_dot(TensorList tensors);
+/// Distances between the rows of two stacks.
+TAPEGRAD_API Tensor cdist(const Tensor& x1, const Tensor& x2, double p = 2.0,
+                          std::string_view compute_mode = "use_mm_for_euclid_dist_if_necessary");
 
 // --- softmax and losses (ops/softmax.cpp, ops/loss.cpp)
 // --------------------------------------------------------------

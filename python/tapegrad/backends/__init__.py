@@ -15,5 +15,6 @@ from tapegrad.backends import mkl as mkl
 from tapegrad.backends import mkldnn as mkldnn
 from tapegrad.backends import mps as mps
 from tapegrad.backends import openmp as openmp
+from tapegrad.backends import opt_einsum as opt_einsum
 
-__all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp"]
+__all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "opt_einsum"]
