@@ -216,6 +216,23 @@ def test_float32_functions_within_a_few_ulp(name: str) -> None:
     assert error[worst] <= bound, f"{name}({x[worst]!r}) = {got[worst]!r}, exact {exact[worst]!r}"
 
 
+def test_gelu_is_as_exact_as_its_type() -> None:
+    """float32: an ulp of 1 times x; float64: relative accuracy, also in the lower tail."""
+    x = np.concatenate([np.linspace(-9, 9, 40_001), np.linspace(-0.1, 0.1, 5_001)])
+    x = x.astype(np.float32).astype(np.float64)
+    got = F.gelu(tg.from_numpy(x).float()).double().numpy()
+    exact = x * sp.ndtr(x)
+    assert (np.abs(got - exact) <= 2.0**-22 * np.abs(x)).all()
+    assert (np.abs(got - exact)[x > 0] <= 2.0**-22 * exact[x > 0]).all()
+    assert F.gelu(tensor([-1e30, -100.0, 100.0, 1e30]).float()).tolist() == pytest.approx(
+        [0, 0, 100, 1e30]
+    )
+    with mpmath.workdps(40):
+        for v in np.linspace(-37.0, 9.0, 301):
+            e = mpmath.mpf(v) * mpmath.erfc(-mpmath.mpf(v) / mpmath.sqrt(2)) / 2
+            assert abs(float((mpmath.mpf(F.gelu(tensor(v)).item()) - e) / e)) < 8 * 2.0**-52, v
+
+
 @pytest.mark.parametrize("name", ["exp", "log", "tanh", "sin", "sigmoid", "erf", "expm1", "log1p"])
 def test_float64_functions_within_a_few_ulp(name: str) -> None:
     rng = np.random.default_rng(2)

@@ -21,6 +21,9 @@ inline Tensor operator==(const Tensor& a, Scalar b) { return eq(a, b); }
 inline Tensor operator!=(const Tensor& a, Scalar b) { return ne(a, b); }
 inline Tensor operator&(const Tensor& a, const Tensor& b) { return logical_and(a, b); }
 inline Tensor operator|(const Tensor& a, const Tensor& b) { return logical_or(a, b); }
+inline Tensor normal_cdf_fast(const Tensor& x) {
+  return (erf(x * L(0.70710678118654752440)) + L(1)) * L(0.5);
+}
 inline Tensor gelu_inner(const Tensor& x) {
   return x * (x * x * L(0.035677408136300125) + L(0.79788456080286541));
 }

@@ -118,8 +118,8 @@
              (g * (sigmoid(x) * (x * (L(1) - sigmoid(x)) + L(1))))) \
   PARAMETRIC(softplus, Float, X, (choose(x * p[0] > p[1], x, log1p(exp(x * p[0])) / p[0])), \
              (choose(x * p[0] > p[1], g, g * sigmoid(x * p[0])))) \
-  PARAMETRIC(gelu, Float, X, (x * L(0.5) * (erf(x * L(0.70710678118654752440)) + L(1))), \
-             (g * ((erf(x * L(0.70710678118654752440)) + L(1)) * L(0.5) + x * (exp(x * x * L(-0.5)) * L(0.39894228040143267794))))) \
+  PARAMETRIC(gelu, Float, X, (times_normal_cdf(x)), \
+             (g * (normal_cdf_fast(x) + x * (exp(x * x * L(-0.5)) * L(0.39894228040143267794))))) \
   PARAMETRIC(gelu_tanh, Float, X, (x * L(0.5) * (tanh(gelu_inner(x)) + L(1))), \
              (g * ((tanh(gelu_inner(x)) + L(1)) * L(0.5) + (L(1) - square(tanh(gelu_inner(x)))) * (x * L(0.5)) * (x * x * L(0.10703222440890037) + L(0.79788456080286541)))))
 

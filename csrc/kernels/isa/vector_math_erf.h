@@ -29,23 +29,31 @@ TAPEGRAD_INLINE double scaled_erfcx(double t) {
       -0x1.177ff80ca4229p-27, -0x1.0e23f6165bde1p-27, 0x1.9ca3f972d3444p-33);
 }
 
-// erfc(a) for a >= 0. Float works in double, where the tail needs no scaling.
-TAPEGRAD_INLINE float erfc_positive(float a) {
-  const double x = static_cast<double>(11.0f < a ? 11.0f : a);
+// erfc(x) for 0 <= x <= 11 with float's digits: in double the tail needs no scaling.
+TAPEGRAD_INLINE float erfc_short(double x) {
   const double up = x + 2.0;
   const double slope = fma(2.0, x, 1.0);
   const double inverse = 1.0 / (up * slope);  // one division for both quotients
   const double g = scaled_erfcx_short((x - 2.0) * (slope * inverse));
   return static_cast<float>(g * (up * inverse) * exp2_short(x * x * -0x1.71547652b82fep+0));
 }
-TAPEGRAD_INLINE double erfc_positive(double a) {
-  const double x = 27.5 < a ? 27.5 : a;  // erfc rounds to 0 from 27.3 up
-  const double g = scaled_erfcx((x - 4.0) / (x + 4.0));
-  const auto [square, lost] = two_product(x, x);
+// factor * erfc(x) for 0 <= x <= 27.5, where square + lost is x^2.
+TAPEGRAD_INLINE double erfc_product(double x, double square, double lost, double factor) {
+  const double g = scaled_erfcx((x - 4.0) / (x + 4.0)) * factor;
   const auto [r, scale1, scale2] = exp_reduce(-square);
   const double r2 = r - lost;
   const double p = fma(fma(exp_tail(r2), r2, 1.0), r2, 1.0);
   return p * g / fma(2.0, x, 1.0) * scale1 * scale2;
+}
+
+// erfc(a) for a >= 0.
+TAPEGRAD_INLINE float erfc_positive(float a) {
+  return erfc_short(static_cast<double>(11.0f < a ? 11.0f : a));
+}
+TAPEGRAD_INLINE double erfc_positive(double a) {
+  const double x = 27.5 < a ? 27.5 : a;  // erfc rounds to 0 from 27.3 up
+  const auto [square, lost] = two_product(x, x);
+  return erfc_product(x, square, lost, 1.0);
 }
 
 // erf(x) / x in z = x^2, for |x| <= 1.
@@ -87,5 +95,45 @@ TAPEGRAD_INLINE double erf(double x) {
   const double a = abs(x);
   return copysign(select(a < 1.0, a * erf_series(a * a), 1.0 - erfc_positive(a)), x);
 }
+
+// The standard normal distribution function, with relative accuracy far into the lower tail. The
+// square of x itself is exact as a pair, the square of x / sqrt(2) rounded would not be.
+TAPEGRAD_INLINE float normal_cdf(float x) {
+  const double a = abs(static_cast<double>(x));
+  const float tail = 0.5f * erfc_short((15.0 < a ? 15.0 : a) * 0x1.6a09e667f3bcdp-1);
+  return select(x < 0.0f, tail, 1.0f - tail);
+}
+TAPEGRAD_INLINE double normal_cdf(double x) {
+  const double a = abs(x);
+  const double y = 38.8 < a ? 38.8 : a;
+  const auto [square, lost] = two_product(y, y);
+  const double tail = erfc_product(y * 0x1.6a09e667f3bcdp-1, 0.5 * square, 0.5 * lost, 0.5);
+  return select(x < 0.0, tail, 1.0 - tail);
+}
+
+// Phi(a) - 1/2 for a >= 0 with an absolute error of an ulp of 1: a quotient of polynomials in a^2
+// that is bounded by 1/2, which it reaches at 5.4.
+TAPEGRAD_INLINE float normal_centred(float a) {
+  constexpr float kEdge = 5.4f * 5.4f;
+  const float square = a * a;
+  const float z = kEdge < square ? kEdge : square;
+  const float top = horner(z, 0x1.988450p-2f, 0x1.115f46p-5f, 0x1.30ca6cp-8f, 0x1.5891b4p-13f,
+                           0x1.aacb1ap-18f, 0x1.91c886p-26f);
+  const float bottom = horner(z, 1.0f, 0x1.005246p-2f, 0x1.d0f0d2p-6f, 0x1.e74b38p-10f,
+                              0x1.2fa3cep-14f, 0x1.46923ap-20f);
+  const float y = a * (top / bottom);
+  return 0.5f < y ? 0.5f : y;
+}
+
+// Phi for use beside numbers of size 1, and x Phi(x), GELU: float takes the quicker formula.
+TAPEGRAD_INLINE float normal_cdf_fast(float x) {
+  return 0.5f + copysign(normal_centred(abs(x)), x);
+}
+TAPEGRAD_INLINE double normal_cdf_fast(double x) { return normal_cdf(x); }
+TAPEGRAD_INLINE float times_normal_cdf(float x) {
+  const float a = abs(x);
+  return fma(a, normal_centred(a), 0.5f * x);
+}
+TAPEGRAD_INLINE double times_normal_cdf(double x) { return x * normal_cdf(x); }
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA
