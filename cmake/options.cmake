@@ -58,7 +58,7 @@ target_compile_options(
             -fno-semantic-interposition
             $<$<BOOL:${TAPEGRAD_WARNINGS_AS_ERRORS}>:-Werror>)
 if(TAPEGRAD_SANITIZE)
-  target_compile_options(tapegrad_flags INTERFACE -fsanitize=${TAPEGRAD_SANITIZE} -fno-omit-frame-pointer
+  target_compile_options(tapegrad_flags INTERFACE -fsanitize=${TAPEGRAD_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer
                                                   -fno-sanitize-recover=all -g1)
   target_link_options(tapegrad_flags INTERFACE -fsanitize=${TAPEGRAD_SANITIZE})
 endif()

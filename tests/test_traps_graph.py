@@ -87,11 +87,13 @@ def run_chain(n: int, kind: str, where: str) -> float:
     return float(out.split("value")[1])
 
 
+@pytest.mark.footprint
 @pytest.mark.parametrize("where", ["main", "thread"])
 def test_chain_of_a_million_operations_on_a_small_stack(where: str) -> None:
     assert run_chain(1_000_000, "leaf", where) == 1.0
 
 
+@pytest.mark.footprint
 @pytest.mark.parametrize("where", ["main", "thread"])
 @pytest.mark.parametrize("kind", ["saved", "view", "slice", "inplace", "inplace-view", "add"])
 def test_other_deep_chains_on_a_small_stack(kind: str, where: str) -> None:

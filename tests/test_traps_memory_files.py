@@ -206,6 +206,7 @@ FLAT: dict[str, str] = {
 }
 
 
+@pytest.mark.footprint
 @pytest.mark.parametrize("name", FLAT)
 def test_a_loop_keeps_memory_flat(name: str) -> None:
     """3000 rounds after a warm-up may not add what even one leaked 4 KB tensor a round would."""

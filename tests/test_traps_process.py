@@ -89,6 +89,7 @@ def status(key):
 
 
 @linux
+@pytest.mark.footprint
 def test_alternating_sizes_keep_threads_and_memory_flat() -> None:
     out = run_python(
         STATUS
