@@ -178,6 +178,31 @@ TAPEGRAD_API Tensor count_nonzero(const Tensor& input, OptionalInts dim = {});
 TAPEGRAD_API Tensor cumsum(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor cumprod(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 
+// --- order (ops/sort.cpp, ops/order_statistics.cpp)
+// ----------------------------------------------------------------
+/// Values and indices; stable.
+TAPEGRAD_API std::vector<Tensor> sort(const Tensor& input, int64_t dim = -1,
+                                      bool descending = false);
+TAPEGRAD_API Tensor argsort(const Tensor& input, int64_t dim = -1, bool descending = false);
+/// Values and indices of the k greatest (least) elements.
+TAPEGRAD_API std::vector<Tensor> topk(const Tensor& input, int64_t k, int64_t dim = -1,
+                                      bool largest = true, bool sorted = true);
+TAPEGRAD_API std::vector<Tensor> kthvalue(const Tensor& input, int64_t k, int64_t dim = -1,
+                                          bool keepdim = false);
+/// The lower median; along a dimension, values and indices.
+TAPEGRAD_API Tensor median(const Tensor& input);
+TAPEGRAD_API std::vector<Tensor> median(const Tensor& input, int64_t dim, bool keepdim = false);
+TAPEGRAD_API Tensor nanmedian(const Tensor& input);
+TAPEGRAD_API std::vector<Tensor> nanmedian(const Tensor& input, int64_t dim, bool keepdim = false);
+TAPEGRAD_API std::vector<Tensor> mode(const Tensor& input, int64_t dim = -1, bool keepdim = false);
+TAPEGRAD_API Tensor quantile(const Tensor& input, const Tensor& q, std::optional<int64_t> dim = {},
+                             bool keepdim = false, std::string_view interpolation = "linear");
+TAPEGRAD_API Tensor nanquantile(const Tensor& input, const Tensor& q,
+                                std::optional<int64_t> dim = {}, bool keepdim = false,
+                                std::string_view interpolation = "linear");
+TAPEGRAD_API Tensor searchsorted(const Tensor& sorted_sequence, const Tensor& input,
+                                 bool right = false);
+
 // --- contractions (ops/matmul.cpp)
 // -----------------------------------------------------------------------------------
 TAPEGRAD_API Tensor matmul(const Tensor& input, const Tensor& other);

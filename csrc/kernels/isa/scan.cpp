@@ -124,7 +124,47 @@ struct LineSums {
       }
     }
   }
+  /// One line, in pieces of kTogether parts: the sums within the parts go side by side, then each
+  /// part is raised by what stands before it.
+  void line(int64_t index) const {
+    const T* from = x + index * b.a_stride;
+    T* to = y + index * b.r;
+    W total = W(0);
+    int64_t done = 0;
+    for (; done + kTogether * kPiece <= b.r; done += kTogether * kPiece) {
+      const int64_t start = reverse ? b.r - done - kTogether * kPiece : done;
+      W sums[kTogether][kPiece];
+      W acc[kTogether] = {};
+      for (int64_t k = 0; k < kPiece; ++k) {
+        const int64_t at = reverse ? kPiece - 1 - k : k;
+#pragma GCC unroll 8
+        for (int64_t j = 0; j < kTogether; ++j) {
+          acc[j] = add_wrapping(acc[j], static_cast<W>(from[start + j * kPiece + at]));
+          sums[j][at] = acc[j];
+        }
+      }
+      for (int64_t k = 0; k < kTogether; ++k) {
+        const int64_t j = reverse ? kTogether - 1 - k : k;
+        T* part = to + start + j * kPiece;
+#pragma omp simd
+        for (int64_t i = 0; i < kPiece; ++i)
+          part[i] = static_cast<T>(add_wrapping(sums[j][i], total));
+        total = add_wrapping(total, acc[j]);
+      }
+    }
+    for (; done < b.r; ++done) {
+      const int64_t at = reverse ? b.r - 1 - done : done;
+      total = add_wrapping(total, static_cast<W>(from[at]));
+      to[at] = static_cast<T>(total);
+    }
+  }
   void run() const {
+    if (b.a < kTogether) {
+      core::parallel_for(0, b.a, at_least_one(kGrain / b.r), [this](int64_t begin, int64_t end) {
+        for (int64_t a = begin; a < end; ++a) line(a);
+      });
+      return;
+    }
     core::parallel_for(0, (b.a + kTogether - 1) / kTogether,
                        at_least_one(kGrain / (b.r * kTogether)),
                        [this](int64_t begin, int64_t end) {

@@ -7,7 +7,15 @@ class aminmax(NamedTuple):
     min: Tensor
     max: Tensor
 
+class kthvalue(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
 class max(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class median(NamedTuple):
     values: Tensor
     indices: Tensor
 
@@ -15,9 +23,25 @@ class min(NamedTuple):
     values: Tensor
     indices: Tensor
 
+class mode(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class nanmedian(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class sort(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
 class std_mean(NamedTuple):
     std: Tensor
     mean: Tensor
+
+class topk(NamedTuple):
+    values: Tensor
+    indices: Tensor
 
 class var_mean(NamedTuple):
     var: Tensor

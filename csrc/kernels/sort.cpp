@@ -1,0 +1,409 @@
+// Radix sort and selection on keys: kernels/sort.h.
+//
+// Note [Sorting by keys]
+// An element becomes a key (sort_keys.h) and its position. Long rows are sorted by the digits of
+// the key, lowest first: each pass is stable, so the whole is, and costs the same for every order
+// of the input. Passes in which all keys have the same digit are left out. Short rows go to
+// std::sort, where the position breaks ties. What is decoded from a key is the element, but for
+// zeros and NaN, which have several encodings and are read from the input.
+#include "kernels/sort.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+#include "kernels/sort_keys.h"
+#include "tapegrad/parallel.h"
+
+namespace tapegrad::kernels {
+namespace {
+
+constexpr int64_t kShort = 160;         // below, comparisons win
+constexpr int64_t kSelectShort = 6000;  // below, no histogram pays
+constexpr int64_t kGrain = 16384;       // elements for which another thread is worth its start
+constexpr int64_t kTeamRow = 1 << 17;   // a single row this long is sorted by the whole team
+constexpr int64_t kChunks = 16;
+constexpr int kDigit = 8;
+constexpr int kBuckets = 1 << kDigit;
+
+template <class Item>
+[[gnu::always_inline]] inline int digit_of(const Item& item, int shift) {
+  return static_cast<int>((item.key() >> shift) & (kBuckets - 1));
+}
+
+/// Turns counts into starts; false when one bucket has them all.
+inline bool starts_of(int64_t* counts, int64_t n) {
+  int64_t total = 0;
+  for (int d = 0; d < kBuckets; ++d) {
+    const int64_t count = counts[d];
+    if (count == n) return false;
+    counts[d] = total;
+    total += count;
+  }
+  return true;
+}
+
+/// Sorts n items, using `other` as the second half of the memory; returns where they ended.
+template <class Item>
+Item* radix_sort(Item* items, Item* other, int64_t n, int bits) {
+  const int passes = (bits + kDigit - 1) / kDigit;
+  int64_t counts[8][kBuckets] = {};
+  for (int64_t i = 0; i < n; ++i) {
+    for (int pass = 0; pass < passes; ++pass) ++counts[pass][digit_of(items[i], pass * kDigit)];
+  }
+  for (int pass = 0; pass < passes; ++pass) {
+    int64_t* at = counts[pass];
+    if (!starts_of(at, n)) continue;
+    const int shift = pass * kDigit;
+    for (int64_t i = 0; i < n; ++i) other[at[digit_of(items[i], shift)]++] = items[i];
+    std::swap(items, other);
+  }
+  return items;
+}
+
+/// The same on the team: every chunk counts, then writes behind the chunks before it.
+template <class Item>
+Item* radix_sort_on_team(Item* items, Item* other, int64_t n, int bits) {
+  const int64_t size = (n + kChunks - 1) / kChunks;
+  int64_t counts[kChunks][kBuckets];
+  for (int shift = 0; shift < bits; shift += kDigit) {
+    const auto for_chunks = [&](auto body) {
+      core::parallel_for(0, kChunks, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t chunk = begin; chunk < end; ++chunk)
+          body(counts[chunk], std::min(n, chunk * size), std::min(n, (chunk + 1) * size));
+      });
+    };
+    for_chunks([&](int64_t* count, int64_t first, int64_t last) {
+      std::fill(count, count + kBuckets, int64_t{0});
+      for (int64_t i = first; i < last; ++i) ++count[digit_of(items[i], shift)];
+    });
+    int64_t total = 0;
+    for (int d = 0; d < kBuckets; ++d) {
+      for (auto& count : counts) {
+        const int64_t here = count[d];
+        count[d] = total;
+        total += here;
+      }
+    }
+    for_chunks([&](int64_t* at, int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) other[at[digit_of(items[i], shift)]++] = items[i];
+    });
+    std::swap(items, other);
+  }
+  return items;
+}
+
+template <class Item>
+Item* sort_items(Item* items, Item* other, int64_t n, int bits) {
+  if (n < kShort) {
+    std::sort(items, items + n);
+    return items;
+  }
+  if (n >= kTeamRow && !core::in_parallel_region() && get_num_threads() > 1)
+    return radix_sort_on_team(items, other, n, bits);
+  return radix_sort(items, other, n, bits);
+}
+
+/// One row: element i is x[i * step], and step is 1 when it is dense.
+template <class T, class Item, bool kDense>
+struct Row {
+  using Keys = KeyOf<T>;
+  using Key = typename Item::Key;
+  const T* x;
+  int64_t n;
+  int64_t step;
+  Key flip;  // all ones for a descending order
+
+  int64_t at(int64_t i) const { return kDense ? i : i * step; }
+  Key key(int64_t i) const { return static_cast<Key>(Keys::encode(x[at(i)])) ^ flip; }
+  Key limit() const {
+    return Keys::kBits == 64 ? ~Key{0} : static_cast<Key>((uint64_t{1} << (Keys::kBits % 64)) - 1);
+  }
+  void fill(Item* items) const {
+    for (int64_t i = 0; i < n; ++i) items[i] = Item::make(key(i), i);
+  }
+  int64_t count_nan() const {
+    int64_t nans = 0;
+    if constexpr (Keys::kHasNan) {
+      for (int64_t i = 0; i < n; ++i) nans += Keys::is_nan(Keys::encode(x[at(i)]));
+    }
+    return nans;
+  }
+  T value(const Item& item) const {
+    const auto plain = static_cast<typename Keys::Key>(item.key() ^ flip);
+    return Keys::exact(plain) ? Keys::decode(plain) : x[at(item.position())];
+  }
+
+  /// The k least items, in any order, in the returned memory (room for n). Of the row, only what is
+  /// less than the k-th of those seen so far is kept.
+  void least(Item* items, int64_t k) const {
+    const int64_t room = std::min(n, std::max(2 * k, k + 1024));
+    int64_t count = 0, i = 0;
+    for (; i < room; ++i) items[count++] = Item::make(key(i), i);
+    while (true) {
+      if (count > k) std::nth_element(items, items + k - 1, items + count);
+      if (i == n) return;
+      count = k;
+      const Key bound = items[k - 1].key();
+      while (i < n && count < room) i = collect(items, count, room, i, bound);
+    }
+  }
+
+  /// Item k (from 0) in order, found by a histogram of the leading bits.
+  Item nth(Item* items, int64_t k) const {
+    if (n < kSelectShort) {
+      fill(items);
+      std::nth_element(items, items + k, items + n);
+      return items[k];
+    }
+    constexpr int kLead = Keys::kBits < 11 ? Keys::kBits : 11;
+    constexpr int kShift = Keys::kBits - kLead;
+    // Two tables, as neighbours often meet in one bucket and would wait for each other.
+    int64_t counts[2][1 << kLead] = {};
+    int64_t i = 0;
+    for (; i + 1 < n; i += 2) {
+      ++counts[0][static_cast<size_t>(key(i) >> kShift)];
+      ++counts[1][static_cast<size_t>(key(i + 1) >> kShift)];
+    }
+    if (i < n) ++counts[0][static_cast<size_t>(key(i) >> kShift)];
+    size_t bucket = 0;
+    for (; k >= counts[0][bucket] + counts[1][bucket]; ++bucket)
+      k -= counts[0][bucket] + counts[1][bucket];
+    int64_t count = 0;
+    for (i = 0; i < n; ++i) {
+      const Key own = key(i);
+      items[count] = Item::make(own, i);
+      count += (own >> kShift) == bucket;
+    }
+    std::nth_element(items, items + k, items + count);
+    return items[k];
+  }
+
+ private:
+  /// Appends what is below the bound, from element i on; returns where it stopped.
+  int64_t collect(Item* items, int64_t& count, int64_t room, int64_t i, Key bound) const {
+    constexpr int64_t kBlock = 32;
+    if (i + kBlock <= n) {
+      int found = 0;
+      for (int64_t j = 0; j < kBlock; ++j) found += key(i + j) < bound;
+      if (found == 0) return i + kBlock;
+    }
+    const int64_t end = std::min(n, i + kBlock);
+    for (; i < end && count < room; ++i) {
+      const Key own = key(i);
+      if (own < bound) items[count++] = Item::make(own, i);
+    }
+    return i;
+  }
+};
+
+template <class T, class Item, bool kDense>
+void sort_all(void* const* data, const SortRows& p) {
+  const RowShape& s = p.shape;
+  auto* values = static_cast<T*>(data[0]);
+  auto* indices = static_cast<int64_t*>(data[1]);
+  using R = Row<T, Item, kDense>;
+  core::parallel_for(0, s.rows(), std::max<int64_t>(1, kGrain / s.n),
+                     [&](int64_t begin, int64_t end) {
+                       Item* items = static_cast<Item*>(data[3]) + core::thread_index() * 2 * s.n;
+                       for (int64_t r = begin; r < end; ++r) {
+                         const int64_t a = r / s.c, c = r % s.c;
+                         R row{static_cast<const T*>(data[2]) + a * s.n * s.c + c, s.n, s.c, 0};
+                         if (p.descending) row.flip = row.limit();
+                         Item* sorted = items;
+                         if (p.k < s.n) {
+                           row.least(items, p.k);
+                           if (p.ordered)
+                             sorted = sort_items(items, items + s.n, p.k, KeyOf<T>::kBits);
+                         } else {
+                           row.fill(items);
+                           sorted = sort_items(items, items + s.n, s.n, KeyOf<T>::kBits);
+                         }
+                         const int64_t to = a * p.k * s.c + c;
+                         for (int64_t i = 0; i < p.k; ++i) {
+                           if (values) values[to + i * s.c] = row.value(sorted[i]);
+                           if (indices) indices[to + i * s.c] = sorted[i].position();
+                         }
+                       }
+                     });
+}
+
+/// The last item of the longest run of equal keys, the first such run. NaN equals nothing.
+template <class Keys, class Item>
+Item most_frequent(const Item* sorted, int64_t n) {
+  int64_t best = 0, best_length = 0;
+  for (int64_t i = 0; i < n;) {
+    int64_t end = i + 1;
+    while (end < n && sorted[end].key() == sorted[i].key()) ++end;
+    if (Keys::is_nan(static_cast<typename Keys::Key>(sorted[i].key()))) end = i + 1;
+    if (end - i > best_length) {
+      best = end - 1;
+      best_length = end - i;
+    }
+    i = end;
+  }
+  return sorted[best];
+}
+
+template <class T, class Item, bool kDense>
+Item find_rank(const Row<T, Item, kDense>& row, const RowStatistic& p, Item* items) {
+  using Keys = KeyOf<T>;
+  if (p.rank == Rank::Kth) return row.nth(items, p.k - 1);
+  if (p.rank == Rank::Mode) {
+    row.fill(items);
+    return most_frequent<Keys>(sort_items(items, items + row.n, row.n, Keys::kBits), row.n);
+  }
+  const int64_t nans = row.count_nan();
+  if (nans > 0 && p.rank == Rank::Median) {
+    int64_t i = 0;
+    while (!Keys::is_nan(static_cast<typename Keys::Key>(row.key(i)))) ++i;
+    return Item::make(row.key(i), i);
+  }
+  return row.nth(items, std::max<int64_t>(0, (row.n - nans - 1) / 2));
+}
+
+template <class T, class Item, bool kDense>
+void statistic_all(void* const* data, const RowStatistic& p) {
+  const RowShape& s = p.shape;
+  auto* values = static_cast<T*>(data[0]);
+  auto* indices = static_cast<int64_t*>(data[1]);
+  core::parallel_for(
+      0, s.rows(), std::max<int64_t>(1, kGrain / s.n), [&](int64_t begin, int64_t end) {
+        Item* items = static_cast<Item*>(data[3]) + core::thread_index() * 2 * s.n;
+        for (int64_t r = begin; r < end; ++r) {
+          const T* x = static_cast<const T*>(data[2]) + r / s.c * s.n * s.c + r % s.c;
+          const Row<T, Item, kDense> row{x, s.n, s.c, 0};
+          const Item found = find_rank(row, p, items);
+          values[r] = row.value(found);
+          indices[r] = found.position();
+        }
+      });
+}
+
+bool fits_packed(const RowShape& s, DType dtype) {
+  return item_size(dtype) <= 4 && s.n < (int64_t{1} << 32);
+}
+
+/// Calls f(T(), Item()).
+template <class F>
+void by_item(const RowShape& s, DType dtype, F f) {
+  by_element(dtype, [&](auto element) {
+    using T = decltype(element);
+    if constexpr (sizeof(T) <= 4) {
+      if (fits_packed(s, dtype)) return f(T(), Packed());
+    }
+    f(T(), Wide());
+  });
+}
+
+// --- search --------------------------------------------------------------------------------------
+
+/// Whether boundary x stands left of value v. NaN stands after all numbers.
+template <class T, bool kRight>
+[[gnu::always_inline]] inline bool left_of(T x, T v) {
+  if constexpr (std::is_floating_point_v<T>) {
+    const bool nan = v != v;  // NOLINT(misc-redundant-expression)
+    if constexpr (kRight) return (x <= v) | nan;
+    return (x < v) | (nan & (x == x));  // NOLINT(misc-redundant-expression)
+  }
+  return kRight ? x <= v : x < v;
+}
+
+/// The places of kLanes values, side by side: the steps of a search do not depend on its outcome.
+template <bool kRight, int kLanes, class T, class At>
+[[gnu::always_inline]] inline void find_places(const T* values, int64_t n, int64_t* place, At at) {
+  for (int j = 0; j < kLanes; ++j) place[j] = 0;
+  if (n == 0) return;
+  for (int64_t left = n; left > 1;) {
+    const int64_t half = left / 2;
+    for (int j = 0; j < kLanes; ++j)
+      place[j] += half & -int64_t{left_of<T, kRight>(at(place[j] + half - 1), values[j])};
+    left -= half;
+  }
+  for (int j = 0; j < kLanes; ++j) place[j] += left_of<T, kRight>(at(place[j]), values[j]);
+}
+
+template <bool kRight, class T, class At>
+void search_line(const T* values, int64_t count, int64_t n, void* out, int64_t first, bool int32,
+                 At at) {
+  constexpr int kLanes = 8;
+  int64_t place[kLanes];
+  for (int64_t i = 0; i < count; i += kLanes) {
+    const int64_t now = std::min<int64_t>(kLanes, count - i);
+    if (now == kLanes) {
+      find_places<kRight, kLanes>(values + i, n, place, at);
+    } else {
+      for (int64_t j = 0; j < now; ++j) find_places<kRight, 1>(values + i + j, n, place + j, at);
+    }
+    for (int64_t j = 0; j < now; ++j) {
+      if (int32)
+        static_cast<int32_t*>(out)[first + i + j] = static_cast<int32_t>(place[j]);
+      else
+        static_cast<int64_t*>(out)[first + i + j] = place[j];
+    }
+  }
+}
+
+template <bool kRight, class T>
+void search_all(void* const* data, const SearchSorted& p) {
+  const auto* values = static_cast<const T*>(data[1]);
+  core::parallel_for(0, p.count, 2048, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end;) {
+      const int64_t line_index = i / p.per_line;
+      const int64_t count = std::min(end, (line_index + 1) * p.per_line) - i;
+      const T* line = static_cast<const T*>(data[2]) + line_index * p.boundaries;
+      if (data[3]) {
+        const auto* sorter = static_cast<const int64_t*>(data[3]) + line_index * p.boundaries;
+        search_line<kRight>(values + i, count, p.boundaries, data[0], i, p.int32,
+                            [=](int64_t k) { return line[sorter[k]]; });
+      } else {
+        search_line<kRight>(values + i, count, p.boundaries, data[0], i, p.int32,
+                            [=](int64_t k) { return line[k]; });
+      }
+      i += count;
+    }
+  });
+}
+
+template <class T>
+void search_side(void* const* data, const SearchSorted& p) {
+  return p.right ? search_all<true, T>(data, p) : search_all<false, T>(data, p);
+}
+
+}  // namespace
+
+int64_t sort_scratch(const RowShape& shape, DType dtype) {
+  const int64_t size = fits_packed(shape, dtype) ? sizeof(Packed) : sizeof(Wide);
+  const int64_t lanes = shape.rows() == 1 ? 1 : get_num_threads();
+  return lanes * 2 * shape.n * size;
+}
+
+void sort_rows(void* const* data, const SortRows& p) {
+  by_item(p.shape, p.dtype, [&](auto element, auto item) {
+    if (p.shape.c == 1)
+      sort_all<decltype(element), decltype(item), true>(data, p);
+    else
+      sort_all<decltype(element), decltype(item), false>(data, p);
+  });
+}
+
+void row_statistic(void* const* data, const RowStatistic& p) {
+  by_item(p.shape, p.dtype, [&](auto element, auto item) {
+    if (p.shape.c == 1)
+      statistic_all<decltype(element), decltype(item), true>(data, p);
+    else
+      statistic_all<decltype(element), decltype(item), false>(data, p);
+  });
+}
+
+void search_sorted(void* const* data, const SearchSorted& p) {
+  switch (p.dtype) {
+    case DType::Float32:
+      return search_side<float>(data, p);
+    case DType::Float64:
+      return search_side<double>(data, p);
+    default:
+      return search_side<int64_t>(data, p);
+  }
+}
+
+}  // namespace tapegrad::kernels
