@@ -7,14 +7,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from op_samples import contractions, elementwise, linalg, loss, order, reduce, shape, shape_more
+from op_samples import (
+    contractions,
+    decompositions,
+    elementwise,
+    linalg,
+    loss,
+    order,
+    reduce,
+    shape,
+    shape_more,
+)
 
 if TYPE_CHECKING:
     from op_row import Op
 
 OPS: dict[str, Op] = {}
 
-for _family in (elementwise, reduce, linalg, contractions, shape, shape_more, loss, order):
+for _family in (
+    elementwise,
+    reduce,
+    linalg,
+    contractions,
+    decompositions,
+    shape,
+    shape_more,
+    loss,
+    order,
+):
     for _op in _family.rows():
         assert _op.name not in OPS, f"two rows named {_op.name}"
         OPS[_op.name] = _op

@@ -126,3 +126,184 @@ def test_many_distances_by_products() -> None:
     small = [normal(3, 2).requires_grad_(), normal(2, 2).requires_grad_()]
     assert gradcheck(tg.cdist, tuple(small))
     assert gradgradcheck(tg.cdist, tuple(small))
+
+
+# --- decompositions of larger matrices: the blocked paths ----------------------------------------
+
+
+def close(a: Any, b: Any, dtype: Any) -> bool:
+    eps = 2.0**-52 if dtype == tg.float64 else 2.0**-23
+    scale = float(b.abs().max()) * max(b.shape[-1], 10)
+    return float((a - b).abs().max()) <= 30 * eps * scale
+
+
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("n", [64, 65, 130, 300])
+def test_large_systems(n: int, dtype: Any) -> None:
+    a = (normal(n, n) + n**0.5 * tg.eye(n)).to(dtype)
+    spd = a @ a.mT + tg.eye(n, dtype=dtype)
+    b = normal(n, 70).to(dtype)
+    factor = tg.linalg.cholesky(spd)
+    assert close(factor @ factor.mT, spd, dtype)
+    assert not factor.numpy()[np.triu_indices(n, 1)].any()
+    for shape in ((n, n), (n, n // 2), (n // 2, n)):
+        part = a[: shape[0], : shape[1]]
+        p, low, up = tg.linalg.lu(part)
+        assert close(p @ low @ up, part, dtype)
+    assert close(a @ tg.linalg.solve(a, b), b, dtype)
+    assert close(tg.linalg.solve(a, b.mT, left=False) @ a, b.mT, dtype)
+    for upper in (False, True):
+        t = factor.mT if upper else factor
+        assert close(t @ tg.linalg.solve_triangular(t, b, upper=upper), b, dtype)
+        assert close(
+            t.contiguous() @ tg.linalg.solve_triangular(t.contiguous(), b, upper=upper), b, dtype
+        )
+
+
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("shape", [(100, 100), (150, 60), (60, 150), (3, 40, 20)])
+def test_large_orthogonal_factors(shape: tuple[int, ...], dtype: Any) -> None:
+    a = normal(*shape).to(dtype)
+    for mode in ("reduced", "complete"):
+        q, r = tg.linalg.qr(a, mode=mode)
+        assert close(q @ r, a, dtype)
+        assert close(q.mT @ q, tg.eye(q.shape[-1], dtype=dtype), dtype)
+    assert close(tg.linalg.qr(a, mode="r").R, tg.linalg.qr(a).R, dtype)
+    for full in (False, True):
+        u, s, vh = tg.linalg.svd(a, full_matrices=full)
+        k = s.shape[-1]
+        assert close((u[..., :k] * s.unsqueeze(-2)) @ vh[..., :k, :], a, dtype)
+        assert close(u.mT @ u, tg.eye(u.shape[-1], dtype=dtype), dtype)
+        assert close(vh @ vh.mT, tg.eye(vh.shape[-2], dtype=dtype), dtype)
+        assert bool((s[..., :-1] >= s[..., 1:]).all())
+    assert close(tg.linalg.svdvals(a), s, dtype)
+    spd = a @ a.mT
+    values, vectors = tg.linalg.eigh(spd)
+    assert close((vectors * values.unsqueeze(-2)) @ vectors.mT, spd, dtype)
+    assert close(tg.linalg.eigvalsh(spd), values, dtype)
+
+
+def test_an_exponential_scales_each_matrix_alone() -> None:
+    small, large = normal(3, 3) * 0.1, normal(3, 3) * 30
+    both = tg.linalg.matrix_exp(tg.stack([small, large]))
+    assert_close(both[0], tg.linalg.matrix_exp(small), rtol=1e-13, atol=1e-13)
+    assert_close(both[1], tg.linalg.matrix_exp(large), rtol=1e-9, atol=0)
+    assert bool(tg.linalg.matrix_exp(tg.full((2, 2), float("nan"))).isnan().all())
+
+
+# --- singular and impossible matrices ------------------------------------------------------------
+
+
+def test_a_singular_matrix_is_named() -> None:
+    batch = tg.stack([tg.eye(2), tg.ones(2, 2)])
+    assert issubclass(tg.linalg.LinAlgError, RuntimeError)
+    for call in (
+        lambda: tg.linalg.inv(batch),
+        lambda: tg.linalg.solve(batch, tg.ones(2, 2, 1)),
+        lambda: tg.linalg.lu_factor(batch),
+        lambda: tg.linalg.cholesky(-batch + 2 * tg.stack([tg.eye(2), tg.zeros(2, 2)])),
+    ):
+        with pytest.raises(tg.linalg.LinAlgError, match=r"linalg\.\w+: \(batch element 1\)"):
+            call()
+    with pytest.raises(tg.linalg.LinAlgError, match="leading minor of order 2"):
+        tg.linalg.cholesky(tg.tensor([[1.0, 2.0], [2.0, 1.0]]))
+    assert tg.linalg.inv_ex(batch).info.tolist() == [0, 2]
+    assert tg.linalg.cond(tg.ones(2, 2), 1).item() == float("inf")
+
+
+@pytest.mark.parametrize("name", ["eigh", "eigvalsh", "svd", "svdvals"])
+def test_nan_does_not_converge(name: str) -> None:
+    with pytest.raises(tg.linalg.LinAlgError, match="non-finite"):
+        getattr(tg.linalg, name)(tg.full((3, 3), float("nan")))
+
+
+def test_general_eigenvalues_are_refused() -> None:
+    for name in ("eig", "eigvals"):
+        with pytest.raises(NotImplementedError, match="complex"):
+            getattr(tg.linalg, name)(tg.eye(2))
+
+
+@pytest.mark.parametrize("rank", [2, 1, 0])
+def test_the_gradient_of_a_singular_determinant_is_the_adjugate(rank: int) -> None:
+    torch = pytest.importorskip("torch")
+    a = RNG.standard_normal((3, rank)) @ RNG.standard_normal((rank, 3))
+    batch = np.stack([a, np.eye(3)])
+    grads = []
+    for lib in (tg, torch):
+        x = lib.tensor(batch, requires_grad=True)
+        (g,) = lib.autograd.grad(lib.linalg.det(x).sum(), x, create_graph=True)
+        grads.append(g.detach().numpy())
+    assert_close(grads[0], grads[1], rtol=1e-8, atol=1e-8)
+    exact = tg.tensor([[1.0, 2.0], [2.0, 4.0]], dtype=tg.float64, requires_grad=True)
+    tg.linalg.det(exact).backward()
+    assert_close(exact.grad, [[4.0, -2.0], [-2.0, 1.0]])
+
+
+def test_logdet_outside_its_domain() -> None:
+    assert tg.logdet(tg.tensor([[-1.0]])).isnan().item()
+    assert tg.logdet(tg.tensor([[0.0]])).item() == float("-inf")
+    sign, value = tg.linalg.slogdet(tg.zeros(2, 2))
+    assert (sign.item(), value.item()) == (0.0, float("-inf"))
+
+
+def test_least_squares_reports_what_pytorch_reports() -> None:
+    torch = pytest.importorskip("torch")
+    a, b = RNG.standard_normal((5, 3)), RNG.standard_normal((5, 2))
+    for driver in (None, "gels", "gelsy", "gelsd", "gelss"):
+        got = tg.linalg.lstsq(tg.tensor(a), tg.tensor(b), driver=driver)
+        want = torch.linalg.lstsq(torch.tensor(a), torch.tensor(b), driver=driver)
+        for field in ("solution", "residuals", "rank", "singular_values"):
+            assert_close(getattr(got, field), getattr(want, field).numpy(), msg=f"{driver} {field}")
+    deficient = np.outer([1.0, 2.0, 3.0], [1.0, 1.0])
+    got = tg.linalg.lstsq(tg.tensor(deficient), tg.ones(3, 1, dtype=tg.float64))
+    assert got.rank.item() == 1
+    assert_close(got.solution, np.linalg.pinv(deficient) @ np.ones((3, 1)))
+    with pytest.raises(ValueError, match="driver"):
+        tg.linalg.lstsq(tg.eye(2), tg.eye(2), driver="fast")
+
+
+def test_ranks_and_tolerances() -> None:
+    a = tg.tensor([[1.0, 0.0, 0.0], [0.0, 1e-3, 0.0], [0.0, 0.0, 0.0]])
+    assert tg.linalg.matrix_rank(a).item() == 2
+    assert tg.linalg.matrix_rank(a, atol=0.01).item() == 1
+    assert tg.linalg.matrix_rank(a, rtol=tg.tensor(0.01)).item() == 1
+    assert tg.linalg.matrix_rank(a, 0.01, hermitian=True).item() == 1
+    assert_close(tg.linalg.pinv(a, rtol=0.01), np.diag([1.0, 0.0, 0.0]))
+    assert_close(tg.linalg.pinv(a, 0.01), np.diag([1.0, 0.0, 0.0]))
+
+
+def test_the_derivative_of_a_deficient_pseudo_inverse() -> None:
+    left, right = normal(4, 2).requires_grad_(), normal(2, 3).requires_grad_()
+    assert gradcheck(lambda u, v: tg.linalg.pinv(u @ v, rtol=1e-6), (left, right))
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda: tg.linalg.inv(tg.zeros(2, 3)), "square"),
+        (lambda: tg.linalg.det(tg.zeros(3)), "at least 2 dimensions"),
+        (lambda: tg.linalg.cholesky(tg.zeros(2, 2, dtype=tg.int64)), "float32 or float64"),
+        (lambda: tg.linalg.solve(tg.eye(2), tg.ones(3)), "incompatible shapes"),
+        (lambda: tg.linalg.solve(tg.eye(2), tg.ones(2, dtype=tg.float64)), "same dtype"),
+        (lambda: tg.linalg.solve_triangular(tg.eye(2), tg.ones(3, 1), upper=True), "AX = B"),
+        (lambda: tg.linalg.qr(tg.eye(2), mode="full"), "mode"),
+        (lambda: tg.linalg.eigh(tg.eye(2), "X"), "UPLO"),
+        (lambda: tg.linalg.matrix_norm(tg.eye(2), 3), "not supported"),
+        (lambda: tg.linalg.matrix_norm(tg.eye(2), "max"), "not supported"),
+        (lambda: tg.linalg.norm(tg.zeros(2, 2, 2), 2), "1D or 2D"),
+        (lambda: tg.linalg.tensorsolve(tg.zeros(2, 3), tg.zeros(2)), "requirement"),
+        (lambda: tg.linalg.tensorinv(tg.zeros(2, 3), 1), "equal"),
+        (lambda: tg.linalg.lu(tg.eye(2), pivot=False), "pivot"),
+    ],
+)
+def test_impossible_arguments(call: Any, match: str) -> None:
+    with pytest.raises(RuntimeError, match=match):
+        call()
+
+
+def test_qr_without_a_derivative_says_so() -> None:
+    x = normal(3, 2).requires_grad_()
+    with pytest.raises(RuntimeError, match="mode='r'"):
+        tg.linalg.qr(x, mode="r").R.sum().backward()
+    with pytest.raises(RuntimeError, match="complete"):
+        tg.linalg.qr(x, mode="complete").R.sum().backward()

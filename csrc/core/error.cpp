@@ -7,6 +7,7 @@ Error::~Error() = default;
 ShapeError::~ShapeError() = default;
 DTypeError::~DTypeError() = default;
 GradError::~GradError() = default;
+LinAlgError::~LinAlgError() = default;
 IndexError::~IndexError() = default;
 ValueError::~ValueError() = default;
 TypeError::~TypeError() = default;

@@ -118,7 +118,7 @@ void raise_current() {
 namespace {
 
 struct ExceptionTypes {
-  PyObject *error, *shape, *dtype, *grad, *range, *argument, *file, *unsupported;
+  PyObject *error, *shape, *dtype, *grad, *linalg, *range, *argument, *file, *unsupported;
 };
 ExceptionTypes types;
 
@@ -144,6 +144,10 @@ void add_exceptions(PyObject* module) {
                               types.error, PyExc_TypeError);
   types.grad = new_exception(module, "GradError", "Misuse of automatic differentiation.",
                              types.error, nullptr);
+  types.linalg = new_exception(module, "LinAlgError",
+                               "A matrix that a decomposition or solver cannot handle: singular, "
+                               "not positive definite, or not finite.",
+                               types.error, nullptr);
   types.range = new_exception(module, "RangeError",
                               "A dimension, index or class target out of range; an IndexError.",
                               types.error, PyExc_IndexError);
@@ -171,6 +175,8 @@ void set_error_from_exception() noexcept {
     PyErr_SetString(types.dtype, error.what());
   } catch (const GradError& error) {
     PyErr_SetString(types.grad, error.what());
+  } catch (const LinAlgError& error) {
+    PyErr_SetString(types.linalg, error.what());
   } catch (const IndexError& error) {
     PyErr_SetString(types.range, error.what());
   } catch (const ValueError& error) {

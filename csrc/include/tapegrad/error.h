@@ -44,6 +44,14 @@ class TAPEGRAD_API IndexError : public Error {
   ~IndexError() override;
 };
 
+/// A matrix that a decomposition or solver cannot handle: singular, not positive definite, not
+/// finite (Python: RuntimeError).
+class TAPEGRAD_API LinAlgError : public Error {
+ public:
+  using Error::Error;
+  ~LinAlgError() override;
+};
+
 /// An argument of the right type with an impossible value (Python: ValueError and RuntimeError).
 class TAPEGRAD_API ValueError : public Error {
  public:

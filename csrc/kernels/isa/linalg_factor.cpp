@@ -1,0 +1,215 @@
+// Cholesky, LU and triangular solves: panels by Eigen, what trails by our own product.
+#include <Eigen/Cholesky>
+#include <Eigen/LU>
+
+#include "kernels/contraction.h"
+#include "kernels/isa/eigen_matrix.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+namespace {
+
+constexpr int64_t kPanel = 64;
+constexpr int64_t kUnblocked = 128;  // up to here Eigen alone is faster
+
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/// C -= A B, all column-major: the row-major product of the transposes.
+template <class T>
+void subtract_product(T* c, int64_t c_stride, const T* a, int64_t a_row, int64_t a_column,
+                      const T* b, int64_t b_stride, int64_t rows, int64_t columns, int64_t depth) {
+  MatmulArgs args;
+  args.dtype = sizeof(T) == 8 ? DType::Float64 : DType::Float32;
+  args.m = columns;
+  args.n = rows;
+  args.k = depth;
+  args.a_row = b_stride;
+  args.a_col = 1;
+  args.b_row = a_column;
+  args.b_col = a_row;
+  args.c_row = c_stride;
+  args.alpha = -1;
+  args.beta = 1;
+  void* const data[] = {c, const_cast<T*>(b), const_cast<T*>(a), nullptr};
+  matmul(data, args);
+}
+
+// --- triangular solve ----------------------------------------------------------------------------
+
+/// A triangular matrix of any row and column stride.
+template <class T>
+struct Triangle {
+  const T* data;
+  int64_t row, column;
+  bool upper, unit;
+  Triangle from(int64_t i) const { return {data + i * (row + column), row, column, upper, unit}; }
+};
+
+template <class T>
+void solve_small(const Triangle<T>& a, int64_t n, T* b, int64_t b_stride, int64_t right) {
+  alignas(64) T block[kPanel * kPanel];
+  for (int64_t j = 0; j < n; ++j) {
+    const int64_t begin = a.upper ? 0 : j, end = a.upper ? j + 1 : n;
+    for (int64_t i = begin; i < end; ++i) block[i + j * kPanel] = a.data[i * a.row + j * a.column];
+    if (a.unit) block[j + j * kPanel] = T(1);
+  }
+  const auto matrix = window<T>(block, n, n, kPanel);
+  auto sides = window<T>(b, n, right, b_stride);
+  if (a.upper) {
+    matrix.template triangularView<Eigen::Upper>().solveInPlace(sides);
+  } else {
+    matrix.template triangularView<Eigen::Lower>().solveInPlace(sides);
+  }
+}
+
+/// Solves the half that stands alone, takes its share from the other half, solves that.
+template <class T>
+void solve_triangle(const Triangle<T>& a, int64_t n, T* b, int64_t b_stride, int64_t right) {
+  if (n <= kPanel) return solve_small(a, n, b, b_stride, right);
+  const int64_t half = (n / 2 + kPanel - 1) / kPanel * kPanel, rest = n - half;
+  if (a.upper) {
+    solve_triangle(a.from(half), rest, b + half, b_stride, right);
+    subtract_product(b, b_stride, a.data + half * a.column, a.row, a.column, b + half, b_stride,
+                     half, right, rest);
+    solve_triangle(a, half, b, b_stride, right);
+  } else {
+    solve_triangle(a, half, b, b_stride, right);
+    subtract_product(b + half, b_stride, a.data + half * a.row, a.row, a.column, b, b_stride, rest,
+                     right, half);
+    solve_triangle(a.from(half), rest, b + half, b_stride, right);
+  }
+}
+
+template <class T>
+void solve_all(void* const* data, const LinalgArgs& args) {
+  const int64_t n = args.rows;
+  Triangle<T> a{static_cast<const T*>(data[0]), 1, n, args.upper, args.unit};
+  if (args.transposed) a = {a.data, n, 1, !args.upper, args.unit};
+  const double work = static_cast<double>(n * n) * static_cast<double>(args.right);
+  for_each_matrix(args.batch, work, [&](int64_t b) {
+    Triangle<T> own = a;
+    own.data += b * n * n;
+    solve_triangle(own, n, static_cast<T*>(data[1]) + b * n * args.right, n, args.right);
+  });
+}
+
+// --- Cholesky ------------------------------------------------------------------------------------
+
+/// 0, or the place (from 1) of the first leading minor that is not positive.
+template <class T>
+int64_t cholesky_one(T* a, int64_t n) {
+  auto matrix = window<T>(a, n, n, n);
+  const int64_t failed = Eigen::internal::llt_inplace<T, Eigen::Lower>::blocked(matrix) + 1;
+  for (int64_t j = 1; j < n; ++j) {
+    for (int64_t i = 0; i < j; ++i) a[i + j * n] = T(0);
+  }
+  return failed;
+}
+
+template <class T>
+void cholesky_all(void* const* data, const LinalgArgs& args) {
+  const int64_t n = args.rows;
+  for_each_matrix(args.batch, cube(n) / 3, [&](int64_t b) {
+    static_cast<int32_t*>(data[1])[b] =
+        static_cast<int32_t>(cholesky_one(static_cast<T*>(data[0]) + b * n * n, n));
+  });
+}
+
+// --- LU ------------------------------------------------------------------------------------------
+
+template <class T>
+void swap_rows(T* a, int64_t stride, int64_t columns, const int32_t* pivots, int64_t from,
+               int64_t to) {
+  for (int64_t j = 0; j < columns; ++j) {
+    T* column = a + j * stride;
+    for (int64_t i = from; i < to; ++i) {
+      const T moved = column[i];
+      column[i] = column[pivots[i]];
+      column[pivots[i]] = moved;
+    }
+  }
+}
+
+template <class T>
+void lu_panel(T* a, int64_t rows, int64_t columns, int64_t stride, int32_t* pivots) {
+  int32_t swaps = 0;
+  Eigen::internal::partial_lu_impl<T, Eigen::ColMajor, int32_t>::blocked_lu(rows, columns, a,
+                                                                            stride, pivots, swaps);
+}
+
+/// pivots count from 0 here.
+template <class T>
+void lu_one(T* a, int64_t rows, int64_t columns, int32_t* pivots) {
+  const int64_t size = smaller(rows, columns);
+  if (size == 0) return;
+  if (size <= kUnblocked && columns <= rows) return lu_panel(a, rows, columns, rows, pivots);
+  for (int64_t k = 0; k < size; k += kPanel) {
+    const int64_t width = smaller(kPanel, size - k), next = k + width;
+    T* diagonal = a + k + k * rows;
+    lu_panel(diagonal, rows - k, width, rows, pivots + k);
+    for (int64_t i = k; i < next; ++i) pivots[i] += static_cast<int32_t>(k);
+    swap_rows(a, rows, k, pivots, k, next);
+    swap_rows(a + next * rows, rows, columns - next, pivots, k, next);
+    if (next == columns) continue;
+    T* right = a + k + next * rows;
+    solve_small<T>({diagonal, 1, rows, false, true}, width, right, rows, columns - next);
+    if (next == rows) continue;
+    subtract_product(right + width, rows, diagonal + width, 1, rows, right, rows, rows - next,
+                     columns - next, width);
+  }
+}
+
+template <class T>
+int32_t first_zero(const T* a, int64_t rows, int64_t size) {
+  for (int64_t i = 0; i < size; ++i) {
+    if (a[i + i * rows] == T(0)) return static_cast<int32_t>(i + 1);
+  }
+  return 0;
+}
+
+template <class T>
+void lu_all(void* const* data, const LinalgArgs& args) {
+  const int64_t size = smaller(args.rows, args.columns);
+  const double work = static_cast<double>(args.rows * args.columns) * static_cast<double>(size);
+  for_each_matrix(args.batch, work, [&](int64_t b) {
+    T* a = static_cast<T*>(data[0]) + b * args.rows * args.columns;
+    int32_t* pivots = static_cast<int32_t*>(data[1]) + b * size;
+    lu_one(a, args.rows, args.columns, pivots);
+    for (int64_t i = 0; i < size; ++i) ++pivots[i];
+    static_cast<int32_t*>(data[2])[b] = first_zero(a, args.rows, size);
+  });
+}
+
+template <class T>
+void pivot_all(void* const* data, const LinalgArgs& args) {
+  const int64_t n = args.rows, count = args.columns;
+  for_each_matrix(args.batch, static_cast<double>(n * args.right), [&](int64_t b) {
+    T* base = static_cast<T*>(data[0]) + b * n * args.right;
+    const int32_t* pivots = static_cast<const int32_t*>(data[1]) + b * count;
+    for (int64_t j = 0; j < args.right; ++j) {
+      T* column = base + j * n;
+      for (int64_t step = 0; step < count; ++step) {
+        const int64_t i = args.transposed ? count - 1 - step : step;
+        const T moved = column[i];
+        column[i] = column[pivots[i] - 1];
+        column[pivots[i] - 1] = moved;
+      }
+    }
+  });
+}
+
+}  // namespace
+
+void cholesky_factor(void* const* data, const LinalgArgs& args) {
+  args.is_double ? cholesky_all<double>(data, args) : cholesky_all<float>(data, args);
+}
+void lu_factor(void* const* data, const LinalgArgs& args) {
+  args.is_double ? lu_all<double>(data, args) : lu_all<float>(data, args);
+}
+void triangular_solve(void* const* data, const LinalgArgs& args) {
+  args.is_double ? solve_all<double>(data, args) : solve_all<float>(data, args);
+}
+void apply_pivots(void* const* data, const LinalgArgs& args) {
+  args.is_double ? pivot_all<double>(data, args) : pivot_all<float>(data, args);
+}
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA

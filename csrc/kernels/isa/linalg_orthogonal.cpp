@@ -1,0 +1,71 @@
+// QR and least squares, by Eigen's blocked Householder reflections.
+#include <Eigen/QR>
+
+#include "kernels/isa/eigen_matrix.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+namespace {
+
+constexpr int64_t kBlock = 48;
+
+template <class T>
+void qr_one(T* a, T* q, T* r, const LinalgArgs& args) {
+  const int64_t m = args.rows, n = args.columns, size = m < n ? m : n, k = args.q_columns;
+  auto matrix = window<T>(a, m, n, m);
+  Vector<T> factors(size);
+  Vector<T> scratch(n);
+  Eigen::internal::householder_qr_inplace_blocked<Window<T>, Vector<T>>::run(
+      matrix, factors, kBlock, scratch.data());
+  for (int64_t j = 0; j < n; ++j) {
+    for (int64_t i = 0; i < k; ++i) r[i + j * k] = i <= j ? a[i + j * m] : T(0);
+  }
+  if (q == nullptr) return;
+  auto result = window<T>(q, m, k, m);
+  result.setIdentity();
+  // From the last block of reflectors up: a block reaches only what lies right of and below it.
+  for (int64_t end = size; end > 0;) {
+    const int64_t start = end > kBlock ? end - kBlock : 0, width = end - start;
+    auto part = result.block(start, start, m - start, k - start);
+    const auto reflectors = matrix.block(start, start, m - start, width);
+    Eigen::internal::apply_block_householder_on_the_left(part, reflectors,
+                                                         factors.segment(start, width), true);
+    end = start;
+  }
+}
+
+template <class T>
+void qr_all(void* const* data, const LinalgArgs& args) {
+  const int64_t m = args.rows, n = args.columns, k = args.q_columns;
+  const double work = 2 * static_cast<double>(m * n) * static_cast<double>(m < n ? m : n);
+  for_each_matrix(args.batch, work, [&](int64_t b) {
+    T* q = args.vectors ? static_cast<T*>(data[1]) + b * m * k : nullptr;
+    qr_one(static_cast<T*>(data[0]) + b * m * n, q, static_cast<T*>(data[2]) + b * k * n, args);
+  });
+}
+
+template <class T>
+void least_squares_all(void* const* data, const LinalgArgs& args) {
+  const int64_t m = args.rows, n = args.columns, k = args.right;
+  const double work = 2 * static_cast<double>(m * n) * static_cast<double>(m < n ? m : n);
+  for_each_matrix(args.batch, work, [&](int64_t b) {
+    auto a = window<T>(static_cast<T*>(data[0]) + b * m * n, m, n, m);
+    const auto right = window<T>(static_cast<T*>(data[1]) + b * m * k, m, k, m);
+    auto x = window<T>(static_cast<T*>(data[2]) + b * n * k, n, k, n);
+    Eigen::CompleteOrthogonalDecomposition<Matrix<T>> factors(m, n);
+    factors.setThreshold(static_cast<T>(args.rcond));
+    factors.compute(a);
+    if (k > 0) x = factors.solve(right);
+    static_cast<int64_t*>(data[3])[b] = factors.rank();
+  });
+}
+
+}  // namespace
+
+void qr_factor(void* const* data, const LinalgArgs& args) {
+  args.is_double ? qr_all<double>(data, args) : qr_all<float>(data, args);
+}
+void least_squares(void* const* data, const LinalgArgs& args) {
+  args.is_double ? least_squares_all<double>(data, args) : least_squares_all<float>(data, args);
+}
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA
