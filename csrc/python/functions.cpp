@@ -375,8 +375,7 @@ constexpr std::pair<const char*, const char*> kAliases[] = {
     {"swapdims", "transpose"}, {"moveaxis", "movedim"}, {"arccos", "acos"},
     {"arcsin", "asin"},        {"arctan", "atan"},      {"arccosh", "acosh"},
     {"arcsinh", "asinh"},      {"arctanh", "atanh"},    {"arctan2", "atan2"},
-    {"fix", "trunc"},          {"ger", "outer"},
-    {"row_stack", "vstack"},
+    {"fix", "trunc"},          {"ger", "outer"},        {"row_stack", "vstack"},
 };
 
 using Space = std::map<std::string, Overloads*>;
