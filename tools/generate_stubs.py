@@ -28,6 +28,7 @@ SUBMODULES = {"_nn": (NN, ""), "_special": (SPECIAL, "special_"), "_linalg": (LI
 TYPES = {
     "Tensor": "Tensor",
     "Tensor[]": "Sequence[Tensor]",
+    "Tensor[*]": "Sequence[Tensor]",
     "int": "_int",
     "float": "_Number",
     "bool": "_bool",
@@ -60,7 +61,7 @@ class Parameter:
     type: str
     default: str | None
     keyword_only: bool
-    is_size: bool
+    is_separable: bool
 
     def text(self) -> str:
         """As it stands in a parameter list."""
@@ -84,11 +85,11 @@ def split(text: str) -> list[str]:
 
 
 def parse_type(text: str) -> tuple[str, bool]:
-    """The Python type of a signature's type, and whether it is a plain list of sizes."""
+    """The Python type of a signature's type, and whether its items may be given separately."""
     optional = text.endswith("?")
     base = re.sub(r"\(a!?\)", "", text.rstrip("?"))
     result = "_int | _Size" if re.fullmatch(r"int\[\d\]", base) else TYPES[base]
-    return result + (" | None" if optional else ""), base == "int[]"
+    return result + (" | None" if optional else ""), base in ("int[]", "Tensor[*]")
 
 
 def parse_parameter(text: str, keyword_only: bool) -> Parameter:
@@ -96,11 +97,11 @@ def parse_parameter(text: str, keyword_only: bool) -> Parameter:
     kind, _, name = declaration.strip().rpartition(" ")
     if keyword.iskeyword(name):
         name += "_"  # only positional in practice
-    python_type, is_size = parse_type(kind)
+    python_type, is_separable = parse_type(kind)
     value = default.strip() or None
     if value is not None and value.lstrip("-") == "inf":
         value = "..."
-    return Parameter(name, python_type, value, keyword_only, is_size)
+    return Parameter(name, python_type, value, keyword_only, is_separable)
 
 
 def parse(signature: str) -> Signature:
@@ -133,8 +134,9 @@ def lists(parameters: list[Parameter], is_method: bool) -> list[str]:
     star = ["*"] if keywords else []
     named = [p.text() for p in keywords]
     result = [", ".join(first + [p.text() for p in positional] + star + named)]
-    if len(positional) == 1 and positional[0].is_size:
-        result.append(", ".join([*first, f"*{positional[0].name}: _int", *named]))
+    if len(positional) == 1 and positional[0].is_separable:
+        item = "Tensor" if positional[0].type == "Sequence[Tensor]" else "_int"
+        result.append(", ".join([*first, f"*{positional[0].name}: {item}", *named]))
     return result
 
 

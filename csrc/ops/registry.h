@@ -7,12 +7,15 @@
 //               "doc ...", logsumexp)
 //
 // Signature types and the C++ parameters they stand for:
-//   Tensor, Tensor?   const Tensor& (undefined for None)      Scalar, Scalar?  Scalar,
-//   std::optional<Scalar> int, int?         int64_t, std::optional<int64_t>         float, float?
-//   double, std::optional<double> bool, bool?       bool, std::optional<bool>               int[],
-//   int[1], int[]?  IntSpan, OptionalInts (int[1] takes an int) Tensor[]          TensorList dtype,
-//   dtype?    DType, std::optional<DType> str, str?         std::string_view,
-//   std::optional<std::string_view>        Generator?  Generator*
+// clang-format off
+//   Tensor, Tensor?    const Tensor& (undefined for None)   Tensor[]           TensorList
+//   Scalar, Scalar?    Scalar, std::optional<Scalar>        Tensor[*]          TensorList, may be given as separate arguments
+//   int, int?          int64_t, std::optional<int64_t>      int[], int[1]      IntSpan (int[1] takes an int)
+//   float, float?      double, std::optional<double>        int[]?             OptionalInts
+//   bool, bool?        bool, std::optional<bool>            dtype, dtype?      DType, std::optional<DType>
+//   str, str?          std::string_view, std::optional<std::string_view>
+//   Generator?         Generator*
+// clang-format on
 // Parameters that the C++ function does not have and the parser handles: `Tensor? out=None`, `bool
 // requires_grad=False`, `device? device=None`, `layout? layout=None`, `bool pin_memory=False`,
 // `memory_format? memory_format=None` (last ones). Results: Tensor, bool, int, float, Scalar,

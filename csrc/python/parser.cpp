@@ -1,5 +1,6 @@
 #include "python/parser.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <limits>
@@ -53,19 +54,13 @@ struct TypeName {
   Type type;
 };
 constexpr TypeName kTypeNames[] = {
-    {"Tensor", Type::Tensor},
-    {"Tensor[]", Type::Tensors},
-    {"int", Type::Int},
-    {"float", Type::Float},
-    {"bool", Type::Bool},
-    {"Scalar", Type::Scalar},
-    {"int[]", Type::Ints},
-    {"dtype", Type::DType},
-    {"str", Type::String},
-    {"Generator", Type::Generator},
-    {"device", Type::Device},
-    {"layout", Type::Layout},
-    {"memory_format", Type::MemoryFormat},
+    {"Tensor", Type::Tensor},       {"Tensor[]", Type::Tensors},
+    {"Tensor[*]", Type::Tensors},   {"int", Type::Int},
+    {"float", Type::Float},         {"bool", Type::Bool},
+    {"Scalar", Type::Scalar},       {"int[]", Type::Ints},
+    {"dtype", Type::DType},         {"str", Type::String},
+    {"Generator", Type::Generator}, {"device", Type::Device},
+    {"layout", Type::Layout},       {"memory_format", Type::MemoryFormat},
 };
 
 void parse_type(std::string_view signature, std::string_view text, Parameter& parameter,
@@ -85,6 +80,7 @@ void parse_type(std::string_view signature, std::string_view text, Parameter& pa
     parameter.fixed = name[4] - '0';
     name = "int[]";
   }
+  parameter.separate = name == "Tensor[*]";
   for (const TypeName& known : kTypeNames) {
     if (name == known.name) {
       parameter.type = known.type;
@@ -268,13 +264,17 @@ int find_keyword(const Signature& signature, PyObject* key) {
   return -1;
 }
 
-/// x.view(2, 3): a list of integers may be given as separate arguments where it is the only
-/// positional parameter.
+/// x.view(2, 3): a list of integers, or of tensors by Tensor[*], may be given as separate arguments
+/// where it is the only positional parameter.
 int varargs_parameter(const Signature& signature, bool is_method) {
   const int first = is_method ? 1 : 0;
   if (signature.positional != first + 1) return -1;
   const Parameter& p = signature.parameters[static_cast<size_t>(first)];
-  return p.type == Type::Ints && p.fixed == 0 ? first : -1;
+  return p.separate || (p.type == Type::Ints && p.fixed == 0) ? first : -1;
+}
+
+bool is_element(const Parameter& p, PyObject* object) {
+  return p.type == Type::Tensors ? is_tensor(object) : is_integer_like(object);
 }
 
 }  // namespace
@@ -286,7 +286,9 @@ bool Call::bind(const Signature& signature, bool is_method, Arguments args, Py_s
   varargs_ = -1;
   const int list = varargs_parameter(signature, is_method);
   if (list >= 0 && (nargs == 0 || nargs > list) &&
-      (nargs > list + 1 || (nargs == list + 1 && is_integer_like(args[list])))) {
+      (nargs > list + 1 ||
+       (nargs == list + 1 &&
+        is_element(signature.parameters[static_cast<size_t>(list)], args[list])))) {
     varargs_ = list;
     varargs_begin_ = args + list;
     varargs_count_ = static_cast<int>(nargs) - list;
@@ -379,15 +381,18 @@ bool Call::matches_one(const Parameter& p, PyObject* object, bool numbers) const
   return false;
 }
 
+bool Call::matches_varargs(const Parameter& parameter) const {
+  return std::all_of(varargs_begin_, varargs_begin_ + varargs_count_,
+                     [&](PyObject* object) { return is_element(parameter, object); });
+}
+
 bool Call::matches(const Signature& signature, bool numbers) const {
   const size_t count = signature.parameters.size();
   for (size_t i = 0; i < count; ++i) {
     PyObject* object = slots_[i];
     if (!object) continue;
     if (static_cast<int>(i) == varargs_) {
-      for (int k = 0; k < varargs_count_; ++k) {
-        if (!is_integer_like(varargs_begin_[k])) return false;
-      }
+      if (!matches_varargs(signature.parameters[i])) return false;
       continue;
     }
     const Parameter& p = signature.parameters[i];
@@ -538,7 +543,13 @@ void Call::convert(const Signature& signature) {
     auto* argument = new (storage_ + static_cast<size_t>(i) * sizeof(ops::Argument)) ops::Argument;
     ++constructed_;
     PyObject* object = slots_[at];
-    if (!object) {
+    if (at == varargs_ && p.type == Type::Tensors) {
+      argument->kind = ops::Argument::Kind::Tensors;
+      for (int k = 0; k < varargs_count_; ++k) {
+        argument->tensors.push_back(unwrap(varargs_begin_[k]));
+        large_ |= argument->tensors.back().numel() >= kReleaseGilElements;
+      }
+    } else if (!object) {
       convert_default(p, *argument);
     } else if (p.type == Type::Tensor && is_tensor(object)) {
       const Tensor& tensor = unwrap(object);
@@ -636,10 +647,11 @@ std::string Call::explain(const Signature& signature, bool is_method, Arguments 
     if (!object) continue;
     if (static_cast<int>(i) == varargs_) {
       for (int k = 0; k < varargs_count_; ++k) {
-        if (is_integer_like(varargs_begin_[k])) continue;
-        return core::text("argument '", parameters[i].name,
-                          "' must be tuple of ints, but found element of type ",
-                          type_name(varargs_begin_[k]), " at pos ", k);
+        if (is_element(parameters[i], varargs_begin_[k])) continue;
+        return core::text("argument '", parameters[i].name, "' must be tuple of ",
+                          parameters[i].separate ? "Tensors" : "ints",
+                          ", but found element of type ", type_name(varargs_begin_[k]), " at pos ",
+                          k);
       }
       continue;
     }

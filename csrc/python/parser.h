@@ -37,7 +37,8 @@ struct Parameter {
   Type type;
   bool optional = false;  // None is allowed
   bool has_default = false;
-  int fixed = 0;  // int[k]: a single int stands for k of them
+  int fixed = 0;          // int[k]: a single int stands for k of them
+  bool separate = false;  // Tensor[*]: may be given as separate arguments
   std::string default_text;
   Scalar default_number;  // Int, Float, Bool, Scalar
   Dims default_ints;
@@ -94,13 +95,14 @@ class Call {
   ops::Argument* list() const {
     return const_cast<ops::Argument*>(reinterpret_cast<const ops::Argument*>(storage_));
   }
+  bool matches_varargs(const Parameter& parameter) const;
   bool matches_one(const Parameter& parameter, PyObject* object, bool numbers) const;
   void convert_one(const Signature& signature, const Parameter& parameter, PyObject* object,
                    ops::Argument& argument);
   void convert_default(const Parameter& parameter, ops::Argument& argument);
 
   PyObject* slots_[kMaxParameters];
-  int varargs_ = -1;  // parameter that takes all positional integers from varargs_begin_ on
+  int varargs_ = -1;  // parameter that takes all positional arguments from varargs_begin_ on
   Arguments varargs_begin_ = nullptr;
   int varargs_count_ = 0;
   int constructed_ = 0;

@@ -109,6 +109,44 @@ TAPEGRAD_API Tensor detach(const Tensor& input);
 /// Sums `input` down to a shape that broadcasts to its own.
 TAPEGRAD_API Tensor sum_to_size(const Tensor& input, IntSpan size);
 
+// --- other arrangements, as copies (ops/arrange.cpp)
+// --------------------------------------------------------------
+TAPEGRAD_API Tensor flip(const Tensor& input, IntSpan dims);
+TAPEGRAD_API Tensor roll(const Tensor& input, IntSpan shifts, IntSpan dims = {});
+TAPEGRAD_API Tensor rot90(const Tensor& input, int64_t k, IntSpan dims);
+TAPEGRAD_API Tensor repeat(const Tensor& input, IntSpan repeats);
+TAPEGRAD_API Tensor tile(const Tensor& input, IntSpan dims);
+TAPEGRAD_API Tensor repeat_interleave(const Tensor& input, int64_t repeats,
+                                      std::optional<int64_t> dim = {});
+TAPEGRAD_API Tensor repeat_interleave(const Tensor& input, const Tensor& repeats,
+                                      std::optional<int64_t> dim = {});
+/// Indices that repeat i as often as repeats[i] says.
+TAPEGRAD_API Tensor repeat_interleave(const Tensor& repeats);
+TAPEGRAD_API Tensor tril(const Tensor& input, int64_t diagonal = 0);
+TAPEGRAD_API Tensor triu(const Tensor& input, int64_t diagonal = 0);
+
+// --- shapes built from other shapes (ops/shapes.cpp)
+// --------------------------------------------------------------
+TAPEGRAD_API Tensor diag(const Tensor& input, int64_t diagonal = 0);
+TAPEGRAD_API Tensor diag_embed(const Tensor& input, int64_t offset = 0, int64_t dim1 = -2,
+                               int64_t dim2 = -1);
+TAPEGRAD_API Tensor diagonal_scatter(const Tensor& input, const Tensor& src, int64_t offset = 0,
+                                     int64_t dim1 = 0, int64_t dim2 = 1);
+TAPEGRAD_API Tensor select_scatter(const Tensor& input, const Tensor& src, int64_t dim,
+                                   int64_t index);
+TAPEGRAD_API Tensor slice_scatter(const Tensor& input, const Tensor& src, int64_t dim = 0,
+                                  std::optional<int64_t> start = {},
+                                  std::optional<int64_t> end = {}, int64_t step = 1);
+/// Windows of `size` along a dimension, `step` apart, as a new last dimension; a view.
+TAPEGRAD_API Tensor unfold(const Tensor& input, int64_t dimension, int64_t size, int64_t step);
+TAPEGRAD_API std::vector<Tensor> broadcast_tensors(TensorList tensors);
+TAPEGRAD_API std::vector<Tensor> tensor_split(const Tensor& input, int64_t sections,
+                                              int64_t dim = 0);
+TAPEGRAD_API std::vector<Tensor> tensor_split(const Tensor& input, IntSpan indices,
+                                              int64_t dim = 0);
+TAPEGRAD_API std::vector<Tensor> meshgrid(TensorList tensors, std::string_view indexing = "ij");
+TAPEGRAD_API Tensor block_diag(TensorList tensors);
+
 // --- joining and indexing (ops/join.cpp, ops/index.cpp)
 // --------------------------------------------------------------
 TAPEGRAD_API Tensor cat(TensorList tensors, int64_t dim = 0);
