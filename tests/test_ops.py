@@ -70,11 +70,14 @@ def weights_like(outputs: Any, seed: int = 0) -> list[Any]:
 
 
 def gradients(f: Any, inputs: list[Any], seed: int = 0) -> list[Any]:
-    outputs = [o for o in f(*inputs) if o.requires_grad]
-    if not outputs:
+    results = [o for o in f(*inputs) if o.is_floating_point()]
+    weighted = zip(results, weights_like(results, seed), strict=True)
+    pairs = [(o, w) for o, w in weighted if o.requires_grad]
+    if not pairs:
         return [None for _ in inputs]
+    outputs, weights = map(list, zip(*pairs, strict=True))
     needed = [x for x in inputs if x.requires_grad]
-    found = iter(tg.autograd.grad(outputs, needed, weights_like(outputs, seed), allow_unused=True))
+    found = iter(tg.autograd.grad(outputs, needed, weights, allow_unused=True))
     return [next(found) if x.requires_grad else None for x in inputs]
 
 

@@ -62,6 +62,36 @@ void convert_rows(void* const* data, const StridedCopy& p, int64_t begin, int64_
   }
 }
 
+/// Short rows of one value each, densely: repeat_interleave. A loop of its own, as calling a kernel
+/// for a few elements costs more than the elements.
+template <class Item>
+void repeat_items(void* const* data, const StridedCopy& p, int64_t begin, int64_t end) {
+  const int64_t times = p.plan.sizes[1];
+  const auto* from = static_cast<const Item*>(data[1]);
+  auto* to = static_cast<Item*>(data[0]);
+  for (int64_t i = begin; i < end; ++i) {
+    const Item value = from[i * p.plan.strides[1][0]];
+    Item* row = to + i * times;
+    for (int64_t k = 0; k < times; ++k) row[k] = value;
+  }
+}
+
+bool is_item_repeat(const StridedCopy& p) {
+  const Plan& plan = p.plan;
+  return plan.ndim == 2 && p.to == p.from && item_size(p.to) >= 4 && plan.sizes[1] <= 32 &&
+         plan.strides[0][1] == 1 && plan.strides[0][0] == plan.sizes[1] && plan.strides[1][1] == 0;
+}
+
+void run_item_repeat(void* const* data, const StridedCopy& p) {
+  core::parallel_for(0, p.plan.sizes[0], std::max<int64_t>(1, kGrain / p.plan.sizes[1]),
+                     [&](int64_t begin, int64_t end) {
+                       if (item_size(p.to) == 4)
+                         repeat_items<uint32_t>(data, p, begin, end);
+                       else
+                         repeat_items<uint64_t>(data, p, begin, end);
+                     });
+}
+
 void move_rows(void* const* data, const StridedCopy& p, int64_t begin, int64_t end) {
   const auto size = static_cast<int64_t>(item_size(p.to));
   const MoveLoop move = convert_loops().move[std::countr_zero(static_cast<unsigned>(size))];
@@ -120,6 +150,10 @@ void transpose_planes(void* const* data, const StridedCopy& p) {
 void run_strided_copy(void* const* data, const StridedCopy& p) {
   if (is_transposition(p)) {
     transpose_planes(data, p);
+    return;
+  }
+  if (is_item_repeat(p)) {
+    run_item_repeat(data, p);
     return;
   }
   core::parallel_for(0, p.plan.numel, kGrain, [&](int64_t begin, int64_t end) {

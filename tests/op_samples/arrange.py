@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from op_row import Gen, Op, S
+from op_row import Op, S
 
 Array = np.ndarray
 
@@ -334,7 +334,7 @@ def grid_rows() -> list[Op]:
         ),
         Op(
             "vander",
-            lambda x, N=None, increasing=False: np.vander(x, N, increasing),  # noqa: N803
+            lambda x, N=None, increasing=False: np.vander(x, N, increasing),
             lambda g: [
                 S("square", g.normal(3)),
                 S("wide", g.normal(2), 4, True),
@@ -342,6 +342,7 @@ def grid_rows() -> list[Op]:
             ],
             method=False,
             int_range=(0, 3),
+            result="sum",
             oracle=False,
         ),
     ]

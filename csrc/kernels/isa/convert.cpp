@@ -77,6 +77,9 @@ void move(const void* source, int64_t from_stride, void* target, int64_t to_stri
   } else if (to_stride == 1 && from_stride == 0) {
     const Item value = *from;
     for (int64_t i = 0; i < n; ++i) to[i] = value;
+  } else if (to_stride == 1 && from_stride == -1) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) to[i] = from[-i];
   } else {
     for (int64_t i = 0; i < n; ++i) to[i * to_stride] = from[i * from_stride];
   }
