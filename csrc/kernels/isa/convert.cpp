@@ -85,18 +85,41 @@ void move(const void* source, int64_t from_stride, void* target, int64_t to_stri
   }
 }
 
+constexpr int64_t kTile = 16;
+
+/// One tile by way of a small buffer: whole cache lines come in and go out at once, so that rows
+/// whose distance is a power of two, which share a set of the cache, do not push each other out.
+template <class Item>
+void transpose_tile(const Item* from, int64_t from_stride, Item* to,
+                                    int64_t to_stride) {
+  Item tile[kTile][kTile + 1];
+  for (int64_t j = 0; j < kTile; ++j) {
+#pragma omp simd
+    for (int64_t i = 0; i < kTile; ++i) tile[j][i] = from[j * from_stride + i];
+  }
+  for (int64_t i = 0; i < kTile; ++i) {
+    for (int64_t j = 0; j < kTile; ++j) to[i * to_stride + j] = tile[j][i];
+  }
+}
+
 template <class Item>
 void transpose(const void* source, int64_t from_stride, void* target, int64_t to_stride,
                int64_t rows, int64_t columns) {
   const Item* from = static_cast<const Item*>(source);
   Item* to = static_cast<Item*>(target);
-  constexpr int64_t kTile = 16;
   for (int64_t i0 = 0; i0 < rows; i0 += kTile) {
-    const int64_t i1 = i0 + kTile < rows ? i0 + kTile : rows;
     for (int64_t j0 = 0; j0 < columns; j0 += kTile) {
-      const int64_t j1 = j0 + kTile < columns ? j0 + kTile : columns;
-      for (int64_t i = i0; i < i1; ++i) {
-        for (int64_t j = j0; j < j1; ++j) to[i * to_stride + j] = from[j * from_stride + i];
+      const Item* tile_from = from + j0 * from_stride + i0;
+      Item* tile_to = to + i0 * to_stride + j0;
+      if (rows - i0 >= kTile && columns - j0 >= kTile) {
+        transpose_tile(tile_from, from_stride, tile_to, to_stride);
+        continue;
+      }
+      const int64_t height = rows - i0 < kTile ? rows - i0 : kTile;
+      const int64_t width = columns - j0 < kTile ? columns - j0 : kTile;
+      for (int64_t i = 0; i < height; ++i) {
+        for (int64_t j = 0; j < width; ++j)
+          tile_to[i * to_stride + j] = tile_from[j * from_stride + i];
       }
     }
   }
