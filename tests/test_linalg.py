@@ -307,3 +307,44 @@ def test_qr_without_a_derivative_says_so() -> None:
         tg.linalg.qr(x, mode="r").R.sum().backward()
     with pytest.raises(RuntimeError, match="complete"):
         tg.linalg.qr(x, mode="complete").R.sum().backward()
+
+
+def awkward(kind: str, m: int, n: int, rng: Any) -> np.ndarray:
+    a = rng.standard_normal((m, n))
+    return {
+        "zero": lambda: a * 0,
+        "rank-one": lambda: a[:, :1] @ a[:1],
+        "graded": lambda: a * 10.0 ** rng.integers(-12, 12, (1, n)),
+        "sparse": lambda: np.tril(a) * (rng.random((m, n)) < 0.3),
+        "repeated": lambda: np.eye(m, n) * rng.choice([0.0, 1.0, 2.0], (m, 1)),
+        "bidiagonal": lambda: (np.triu(a) - np.triu(a, 2)) * (np.arange(n) != n // 2),
+        "huge": lambda: a * 1e300,
+        "tiny": lambda: a * 1e-300,
+    }[kind]()
+
+
+@pytest.mark.parametrize(
+    "kind", ["zero", "rank-one", "graded", "sparse", "repeated", "bidiagonal", "huge", "tiny"]
+)
+def test_singular_values_of_awkward_matrices(kind: str) -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(25):
+        m, n = rng.integers(1, 12, 2)
+        a = awkward(kind, m, n, rng)
+        u, s, vh = (x.numpy() for x in tg.linalg.svd(tg.tensor(a)))
+        scale = np.abs(a).max() or 1.0
+        k = len(s)
+        assert_close((u[:, :k] * (s / scale)) @ vh[:k], a / scale, rtol=0, atol=1e-14)
+        assert_close(u.T @ u, np.eye(m), rtol=0, atol=1e-14)
+        assert_close(vh @ vh.T, np.eye(n), rtol=0, atol=1e-14)
+        assert_close(tg.linalg.svdvals(tg.tensor(a)) / scale, s / scale, rtol=0, atol=1e-14)
+        assert (s[:-1] >= s[1:]).all()
+        assert (s >= 0).all()
+
+
+@pytest.mark.parametrize("rank", [60, 30])
+def test_least_squares_of_many_rows(rank: int) -> None:
+    a, b = normal(150, rank) @ normal(rank, 60), normal(150, 3)
+    found = tg.linalg.lstsq(a, b)
+    assert found.rank.item() == rank
+    assert_close(found.solution, np.linalg.pinv(a.numpy()) @ b.numpy(), rtol=1e-8, atol=1e-8)

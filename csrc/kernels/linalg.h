@@ -3,7 +3,7 @@
 // float64. Knows no tensors.
 //
 // Note [Decompositions by level]: Eigen's templates are compiled once a level, in a namespace named
-// by it (the build defines Eigen). The eigenvalue and singular value solvers gain little from
+// by it (the build defines Eigen). QR, eigenvalues and singular values gain little from
 // 512-bit vectors and are slow to compile: the widest level calls those of v3, where it is built.
 #pragma once
 

@@ -13,17 +13,18 @@ constexpr int64_t kUnblocked = 128;  // up to here Eigen alone is faster
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/// C -= A B, all column-major: the row-major product of the transposes.
+/// C -= A B with column-major C: the row-major product of the transposes.
 template <class T>
 void subtract_product(T* c, int64_t c_stride, const T* a, int64_t a_row, int64_t a_column,
-                      const T* b, int64_t b_stride, int64_t rows, int64_t columns, int64_t depth) {
+                      const T* b, int64_t b_column, int64_t b_row, int64_t rows, int64_t columns,
+                      int64_t depth) {
   MatmulArgs args;
   args.dtype = sizeof(T) == 8 ? DType::Float64 : DType::Float32;
   args.m = columns;
   args.n = rows;
   args.k = depth;
-  args.a_row = b_stride;
-  args.a_col = 1;
+  args.a_row = b_column;
+  args.a_col = b_row;
   args.b_row = a_column;
   args.b_col = a_row;
   args.c_row = c_stride;
@@ -61,6 +62,34 @@ void solve_small(const Triangle<T>& a, int64_t n, T* b, int64_t b_stride, int64_
   }
 }
 
+template <class T, unsigned mode, class M>
+void solve_vector_in(const M& matrix, T* b, int64_t n) {
+  Eigen::Map<Vector<T>> vector(b, n);
+  matrix.template triangularView<mode>().solveInPlace(vector);
+}
+
+template <class T, class M>
+void solve_vector_by(const M& matrix, const Triangle<T>& a, T* b, int64_t n) {
+  if (a.upper) {
+    a.unit ? solve_vector_in<T, Eigen::UnitUpper>(matrix, b, n)
+           : solve_vector_in<T, Eigen::Upper>(matrix, b, n);
+  } else {
+    a.unit ? solve_vector_in<T, Eigen::UnitLower>(matrix, b, n)
+           : solve_vector_in<T, Eigen::Lower>(matrix, b, n);
+  }
+}
+
+/// One right-hand side: no panels.
+template <class T>
+void solve_vector(const Triangle<T>& a, int64_t n, T* b) {
+  using Rows = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  if (a.row == 1)
+    return solve_vector_by(window<T>(const_cast<T*>(a.data), n, n, a.column), a, b, n);
+  const Eigen::Map<const Rows, Eigen::Unaligned, Eigen::OuterStride<>> rows(
+      a.data, n, n, Eigen::OuterStride<>(a.row));
+  solve_vector_by(rows, a, b, n);
+}
+
 /// Solves the half that stands alone, takes its share from the other half, solves that.
 template <class T>
 void solve_triangle(const Triangle<T>& a, int64_t n, T* b, int64_t b_stride, int64_t right) {
@@ -68,13 +97,13 @@ void solve_triangle(const Triangle<T>& a, int64_t n, T* b, int64_t b_stride, int
   const int64_t half = (n / 2 + kPanel - 1) / kPanel * kPanel, rest = n - half;
   if (a.upper) {
     solve_triangle(a.from(half), rest, b + half, b_stride, right);
-    subtract_product(b, b_stride, a.data + half * a.column, a.row, a.column, b + half, b_stride,
+    subtract_product(b, b_stride, a.data + half * a.column, a.row, a.column, b + half, b_stride, 1,
                      half, right, rest);
     solve_triangle(a, half, b, b_stride, right);
   } else {
     solve_triangle(a, half, b, b_stride, right);
-    subtract_product(b + half, b_stride, a.data + half * a.row, a.row, a.column, b, b_stride, rest,
-                     right, half);
+    subtract_product(b + half, b_stride, a.data + half * a.row, a.row, a.column, b, b_stride, 1,
+                     rest, right, half);
     solve_triangle(a.from(half), rest, b + half, b_stride, right);
   }
 }
@@ -88,17 +117,52 @@ void solve_all(void* const* data, const LinalgArgs& args) {
   for_each_matrix(args.batch, work, [&](int64_t b) {
     Triangle<T> own = a;
     own.data += b * n * n;
-    solve_triangle(own, n, static_cast<T*>(data[1]) + b * n * args.right, n, args.right);
+    T* sides = static_cast<T*>(data[1]) + b * n * args.right;
+    args.right == 1 ? solve_vector(own, n, sides) : solve_triangle(own, n, sides, n, args.right);
   });
 }
 
 // --- Cholesky ------------------------------------------------------------------------------------
 
-/// 0, or the place (from 1) of the first leading minor that is not positive.
+template <class T>
+int64_t cholesky_small(T* a, int64_t n, int64_t stride) {
+  auto matrix = window<T>(a, n, n, stride);
+  return Eigen::internal::llt_inplace<T, Eigen::Lower>::blocked(matrix) + 1;
+}
+
+/// The columns right of a panel that are taken at once: wide enough for the product, narrow enough
+/// that little above the diagonal is computed.
+constexpr int64_t kStrip = 128;
+
+/// 0, or the place (from 1) of the first leading minor that is not positive. Works on the lower
+/// triangle.
+template <class T>
+int64_t cholesky_blocked(T* a, int64_t n) {
+  for (int64_t k = 0; k < n; k += kPanel) {
+    const int64_t width = smaller(kPanel, n - k), next = k + width, rest = n - next;
+    T* diagonal = a + k + k * n;
+    const int64_t failed = cholesky_small(diagonal, width, n);
+    if (failed != 0) return k + failed;
+    if (rest == 0) break;
+    auto below = window<T>(diagonal + width, rest, width, n);
+    window<T>(diagonal, width, width, n)
+        .transpose()
+        .template triangularView<Eigen::Upper>()
+        .template solveInPlace<Eigen::OnTheRight>(below);
+    for (int64_t j = 0; j < rest; j += kStrip) {
+      const T* rows = diagonal + width + j;
+      T* target = a + (next + j) + (next + j) * n;
+      // The strip's own rows, transposed, are the right factor: its columns lie n apart.
+      subtract_product(target, n, rows, 1, n, rows, 1, n, rest - j, smaller(kStrip, rest - j),
+                       width);
+    }
+  }
+  return 0;
+}
+
 template <class T>
 int64_t cholesky_one(T* a, int64_t n) {
-  auto matrix = window<T>(a, n, n, n);
-  const int64_t failed = Eigen::internal::llt_inplace<T, Eigen::Lower>::blocked(matrix) + 1;
+  const int64_t failed = n <= kUnblocked ? cholesky_small(a, n, n) : cholesky_blocked(a, n);
   for (int64_t j = 1; j < n; ++j) {
     for (int64_t i = 0; i < j; ++i) a[i + j * n] = T(0);
   }
@@ -153,7 +217,7 @@ void lu_one(T* a, int64_t rows, int64_t columns, int32_t* pivots) {
     T* right = a + k + next * rows;
     solve_small<T>({diagonal, 1, rows, false, true}, width, right, rows, columns - next);
     if (next == rows) continue;
-    subtract_product(right + width, rows, diagonal + width, 1, rows, right, rows, rows - next,
+    subtract_product(right + width, rows, diagonal + width, 1, rows, right, rows, 1, rows - next,
                      columns - next, width);
   }
 }

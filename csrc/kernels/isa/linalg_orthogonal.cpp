@@ -1,4 +1,22 @@
-// QR and least squares, by Eigen's blocked Householder reflections.
+// QR and least squares, by Eigen's blocked Householder reflections. See Note [Decompositions by
+// level].
+#include "kernels/linalg.h"
+
+#if defined(TAPEGRAD_HAVE_V3) && defined(__AVX512F__)
+
+namespace tapegrad::kernels {
+namespace v3 {
+void qr_factor(void* const* data, const LinalgArgs& args);
+void least_squares(void* const* data, const LinalgArgs& args);
+}  // namespace v3
+namespace TAPEGRAD_ISA {
+void qr_factor(void* const* data, const LinalgArgs& args) { v3::qr_factor(data, args); }
+void least_squares(void* const* data, const LinalgArgs& args) { v3::least_squares(data, args); }
+}  // namespace TAPEGRAD_ISA
+}  // namespace tapegrad::kernels
+
+#else
+
 #include <Eigen/QR>
 
 #include "kernels/isa/eigen_matrix.h"
@@ -43,19 +61,62 @@ void qr_all(void* const* data, const LinalgArgs& args) {
   });
 }
 
+/// A becomes R (above what is left of the reflectors), B becomes Q^T B.
+template <class T>
+void rotate_to_triangle(Window<T>& a, Window<T>& right) {
+  const int64_t m = a.rows(), n = a.cols();
+  Vector<T> factors(n), scratch(n);
+  Eigen::internal::householder_qr_inplace_blocked<Window<T>, Vector<T>>::run(a, factors, kBlock,
+                                                                             scratch.data());
+  for (int64_t start = 0; start < n; start += kBlock) {
+    const int64_t width = n - start < kBlock ? n - start : kBlock;
+    auto part = right.bottomRows(m - start);
+    const auto reflectors = a.block(start, start, m - start, width);
+    Eigen::internal::apply_block_householder_on_the_left(part, reflectors,
+                                                         factors.segment(start, width), false);
+  }
+}
+
+/// Whether the triangle R in A is so far from a deficient one that pivoting would find full rank:
+/// its smallest pivot is at least the smallest singular value.
+template <class T>
+bool is_safe(const Window<T>& a, double rcond) {
+  const int64_t n = a.cols();
+  const auto r = a.topRows(n).template triangularView<Eigen::Upper>();
+  Matrix<T> inverse = Matrix<T>::Identity(n, n);
+  r.solveInPlace(inverse);
+  const T condition = Matrix<T>(r).norm() * inverse.norm();
+  return static_cast<double>(condition) * rcond < 0.9;  // false for NaN
+}
+
 template <class T>
 void least_squares_all(void* const* data, const LinalgArgs& args) {
   const int64_t m = args.rows, n = args.columns, k = args.right;
   const double work = 2 * static_cast<double>(m * n) * static_cast<double>(m < n ? m : n);
   for_each_matrix(args.batch, work, [&](int64_t b) {
     auto a = window<T>(static_cast<T*>(data[0]) + b * m * n, m, n, m);
-    const auto right = window<T>(static_cast<T*>(data[1]) + b * m * k, m, k, m);
+    auto right = window<T>(static_cast<T*>(data[1]) + b * m * k, m, k, m);
     auto x = window<T>(static_cast<T*>(data[2]) + b * n * k, n, k, n);
-    Eigen::CompleteOrthogonalDecomposition<Matrix<T>> factors(m, n);
+    int64_t& rank = static_cast<int64_t*>(data[3])[b];
+    const bool large = n >= kBlock && m >= n;
+    if (large) {
+      rotate_to_triangle<T>(a, right);
+      if (is_safe<T>(a, args.rcond)) {
+        x = right.topRows(n);
+        a.topRows(n).template triangularView<Eigen::Upper>().solveInPlace(x);
+        rank = n;
+        return;
+      }
+    }
+    Eigen::CompleteOrthogonalDecomposition<Matrix<T>> factors;
     factors.setThreshold(static_cast<T>(args.rcond));
-    factors.compute(a);
-    if (k > 0) x = factors.solve(right);
-    static_cast<int64_t*>(data[3])[b] = factors.rank();
+    if (large) {
+      factors.compute(Matrix<T>(a.topRows(n).template triangularView<Eigen::Upper>()));
+    } else {
+      factors.compute(a);
+    }
+    if (k > 0) x = factors.solve(right.topRows(large ? n : m));
+    rank = factors.rank();
   });
 }
 
@@ -69,3 +130,5 @@ void least_squares(void* const* data, const LinalgArgs& args) {
 }
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA
+
+#endif

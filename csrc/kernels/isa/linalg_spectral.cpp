@@ -20,6 +20,7 @@ void svd_solve(void* const* data, const LinalgArgs& args) { v3::svd_solve(data, 
 #include <Eigen/Eigenvalues>
 #include <Eigen/SVD>
 
+#include "kernels/isa/bidiagonal.h"
 #include "kernels/isa/eigen_matrix.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
@@ -40,28 +41,90 @@ void eigh_all(void* const* data, const LinalgArgs& args) {
   });
 }
 
+constexpr int64_t kIterated = 256;  // above, divide and conquer makes vectors faster
+
+/// Where the results of one matrix go; u and v null when only values are wanted.
+template <class T>
+struct SvdResult {
+  T* u;
+  T* values;
+  T* v;
+  int64_t u_columns, v_columns;
+};
+
+/// The basis that the reflectors make of `inner` (and unit vectors beyond it).
+template <class T, class Reflectors>
+void expand_basis(const Reflectors& reflectors, const Matrix<T>& inner, T* out, int64_t rows,
+                  int64_t columns) {
+  auto basis = window<T>(out, rows, columns, rows);
+  basis.setIdentity();
+  basis.topLeftCorner(inner.rows(), inner.cols()) = inner;
+  reflectors.applyThisOnTheLeft(basis);
+}
+
+/// By bidiagonalisation and the QR iteration, for at least as many rows as columns.
+template <class T>
+bool iterated_svd(const Matrix<T>& a, const SvdResult<T>& out) {
+  const int64_t n = a.cols();
+  const T scale = a.cwiseAbs().maxCoeff();
+  if (!(scale > T(0))) return false;
+  Eigen::internal::UpperBidiagonalization<Matrix<T>> form(Matrix<T>(a / scale));
+  const auto& band = form.bidiagonal().coeffs();  // what is above the diagonal, and the diagonal
+  Vector<T> diagonal = band.row(1).transpose();
+  Vector<T> above = Vector<T>::Zero(n);
+  if (n > 1) above.head(n - 1) = band.row(0).tail(n - 1).transpose();
+  Matrix<T> left, right;
+  if (out.u != nullptr) {
+    left.setIdentity(n, n);
+    right.setIdentity(n, n);
+  }
+  Bidiagonal<T> problem(n, diagonal.data(), above.data(), out.u != nullptr ? left.data() : nullptr,
+                        out.u != nullptr ? right.data() : nullptr);
+  if (!problem.solve()) return false;
+  window<T>(out.values, n, 1, n) = diagonal * scale;
+  if (out.u == nullptr) return true;
+  expand_basis<T>(form.householderU(), left, out.u, a.rows(), out.u_columns);
+  expand_basis<T>(form.householderV(), right, out.v, n, out.v_columns);
+  return true;
+}
+
+/// 0 for success.
+template <class T>
+int32_t svd_one(const Window<T>& a, const SvdResult<T>& out) {
+  const int64_t m = a.rows(), n = a.cols(), size = m < n ? m : n;
+  if (out.u == nullptr || size <= kIterated) {
+    const bool done = m >= n ? iterated_svd<T>(a, out)
+                             : iterated_svd<T>(a.transpose(), {out.v, out.values, out.u,
+                                                               out.v_columns, out.u_columns});
+    if (done) return 0;
+  }
+  unsigned options = 0;
+  if (out.u != nullptr) {
+    options = (out.u_columns == size ? Eigen::ComputeThinU : Eigen::ComputeFullU) |
+              (out.v_columns == size ? Eigen::ComputeThinV : Eigen::ComputeFullV);
+  }
+  const Eigen::BDCSVD<Matrix<T>> solver(a, options);
+  window<T>(out.values, size, 1, size) = solver.singularValues();
+  if (out.u != nullptr) {
+    window<T>(out.u, m, out.u_columns, m) = solver.matrixU();
+    window<T>(out.v, n, out.v_columns, n) = solver.matrixV();
+  }
+  return solver.info() == Eigen::Success ? 0 : 1;
+}
+
 template <class T>
 void svd_all(void* const* data, const LinalgArgs& args) {
   const int64_t m = args.rows, n = args.columns, size = m < n ? m : n;
-  unsigned options = 0;
-  if (args.vectors) {
-    options = (args.q_columns == size ? Eigen::ComputeThinU : Eigen::ComputeFullU) |
-              (args.v_columns == size ? Eigen::ComputeThinV : Eigen::ComputeFullV);
-  }
   const double work = 9 * static_cast<double>(m * n) * static_cast<double>(size);
   for_each_matrix(args.batch, work, [&](int64_t b) {
     const auto a = window<T>(static_cast<T*>(data[0]) + b * m * n, m, n, m);
-    int32_t& info = static_cast<int32_t*>(data[4])[b];
-    info = a.allFinite() ? 0 : 1;
-    if (info != 0) return;
-    const Eigen::BDCSVD<Matrix<T>> solver(a, options);
-    info = solver.info() == Eigen::Success ? 0 : 1;
-    window<T>(static_cast<T*>(data[2]) + b * size, size, 1, size) = solver.singularValues();
-    if (!args.vectors) return;
-    window<T>(static_cast<T*>(data[1]) + b * m * args.q_columns, m, args.q_columns, m) =
-        solver.matrixU();
-    window<T>(static_cast<T*>(data[3]) + b * n * args.v_columns, n, args.v_columns, n) =
-        solver.matrixV();
+    SvdResult<T> out{nullptr, static_cast<T*>(data[2]) + b * size, nullptr, args.q_columns,
+                     args.v_columns};
+    if (args.vectors) {
+      out.u = static_cast<T*>(data[1]) + b * m * args.q_columns;
+      out.v = static_cast<T*>(data[3]) + b * n * args.v_columns;
+    }
+    static_cast<int32_t*>(data[4])[b] = a.allFinite() ? svd_one<T>(a, out) : 1;
   });
 }
 
