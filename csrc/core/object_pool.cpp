@@ -12,9 +12,13 @@ constexpr bool kPooling = false;  // a sanitizer must see every allocation
 constexpr bool kPooling = true;
 #endif
 
+// malloc's chunks are multiples of 16 bytes, of which it keeps 8: a class is what fits, 16 n + 8.
 constexpr size_t kStep = 16;
+constexpr size_t kFirst = 8;
 constexpr size_t kLargest = 512;
 constexpr int kClasses = kLargest / kStep + 1;
+
+size_t class_of(size_t bytes) { return bytes <= kFirst ? 0 : (bytes - kFirst + kStep - 1) / kStep; }
 constexpr unsigned kMaxBlocks = 4096;  // of a size, on a thread
 
 struct FreeBlock {
@@ -53,21 +57,21 @@ struct Cleanup {
 }  // namespace
 
 void* pool_allocate(size_t bytes) {
-  const size_t index = (bytes + kStep - 1) / kStep;
+  const size_t index = class_of(bytes);
   if (kPooling && index < kClasses) {
     if (FreeBlock* block = pool.heads[index]) {
       pool.heads[index] = block->next;
       --pool.counts[index];
       return block;
     }
-    bytes = index * kStep;
+    bytes = index * kStep + kFirst;
   }
   if (void* block = std::malloc(bytes)) return block;
   throw std::bad_alloc();
 }
 
 void pool_free(void* block, size_t bytes) noexcept {
-  const size_t index = (bytes + kStep - 1) / kStep;
+  const size_t index = class_of(bytes);
   if (!kPooling || index >= kClasses || pool.counts[index] >= kMaxBlocks || pool.closed) {
     std::free(block);
     return;
