@@ -21,4 +21,9 @@ struct DistanceArgs {
 /// contiguous. The same bits for any number of threads.
 TAPEGRAD_KERNEL(distance, DistanceArgs)
 
+/// data: gradient of x (batch, rows, depth), x, y (batch, columns, depth), gradient of the
+/// distances and the distances (batch, rows, columns), all contiguous. Zero where a distance is.
+/// Not for kCount and kEuclid.
+TAPEGRAD_KERNEL(distance_gradient, DistanceArgs)
+
 }  // namespace tapegrad::kernels

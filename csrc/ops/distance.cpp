@@ -7,6 +7,7 @@
 #include "autograd/entry.h"
 #include "core/launch.h"
 #include "core/text.h"
+#include "ops/reduce_geometry.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
@@ -64,14 +65,7 @@ struct DistanceRule : autograd::Rule {
     sizes.back() = y.size(-1);
     Tensor out = core::make_tensor(sizes, x.dtype());
     if (out.numel() == 0) return out;
-    kernels::DistanceArgs args;
-    args.kind = kind_of(p);
-    args.is_double = x.dtype() == DType::Float64;
-    args.p = p;
-    args.rows = x.size(-2);
-    args.columns = y.size(-1);
-    args.depth = x.size(-1);
-    args.batch = out.numel() / (args.rows * args.columns);
+    const kernels::DistanceArgs args = arguments(x, y.size(-1));
     core::launch(&kernels::distance, {core::out(out), core::in(x), core::in(y)}, args);
     return out;
   }
@@ -83,6 +77,33 @@ struct DistanceRule : autograd::Rule {
     const Tensor right[] = {y, ones_like(yy), yy};
     const Tensor squares = matmul(cat(left, -1), transpose(cat(right, -1), -2, -1));
     return sqrt(clamp(squares, Scalar(0.0)));
+  }
+
+  static Tensor mirrored(const Tensor& t) { return transpose(t, -2, -1); }
+
+  /// The gradient of x by one kernel; nothing differentiates it.
+  Tensor plain_gradient(const Tensor& x, const Tensor& y, const Tensor& g, const Tensor& d) const {
+    const Tensor own = contiguous(x), other = contiguous(y);
+    Tensor out = core::make_tensor(own.sizes(), own.dtype());
+    if (out.numel() == 0) return out;
+    const Tensor upstream = contiguous(g), distances = contiguous(d);
+    core::launch(
+        &kernels::distance_gradient,
+        {core::out(out), core::in(own), core::in(other), core::in(upstream), core::in(distances)},
+        arguments(own, other.size(-2)));
+    return out;
+  }
+
+  kernels::DistanceArgs arguments(const Tensor& x, int64_t columns) const {
+    kernels::DistanceArgs args;
+    args.kind = kind_of(p);
+    args.is_double = x.dtype() == DType::Float64;
+    args.p = p;
+    args.rows = x.size(-2);
+    args.columns = columns;
+    args.depth = x.size(-1);
+    for (int64_t dim = 0; dim + 2 < x.dim(); ++dim) args.batch *= x.size(dim);
+    return args;
   }
 
   void pull(autograd::Pull& pull) const {
@@ -100,6 +121,11 @@ struct DistanceRule : autograd::Rule {
       const Tensor wt = transpose(w, -2, -1);
       if (pull.needs(0)) pull.set(0, x * sum(w, {-1}, true) - matmul(w, y));
       if (pull.needs(1)) pull.set(1, y * sum(wt, {-1}, true) - matmul(wt, x));
+      return;
+    }
+    if (!is_watched({&x, &y, &d, &g})) {
+      if (pull.needs(0)) pull.set(0, plain_gradient(x, y, g, d));
+      if (pull.needs(1)) pull.set(1, plain_gradient(y, x, mirrored(g), mirrored(d)));
       return;
     }
     const Tensor each = difference_gradient(g, unsqueeze(x, -2) - unsqueeze(y, -3), d, p);

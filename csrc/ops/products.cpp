@@ -205,7 +205,7 @@ Tensor linalg_vander(const Tensor& x, std::optional<int64_t> count) {
     one.back() = 0;
     return empty(one, dtype);
   }
-  const Tensor first = ones(one, dtype);
+  Tensor first = ones(one, dtype);
   if (n == 1) return first;
   one.back() = n - 1;
   const Tensor parts[] = {first, cumprod(expand(base, one), -1)};
