@@ -4,7 +4,9 @@
 #include <vector>
 
 #include "autograd/entry.h"
+#include "core/launch.h"
 #include "core/text.h"
+#include "kernels/cross.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
@@ -35,8 +37,37 @@ int64_t cross_dim(const Tensor& a, const Tensor& b, std::optional<int64_t> dim) 
                               " and ", shape_string(b.sizes())));
 }
 
+/// Of two tensors of one shape, float32 or float64.
+struct CrossRule : autograd::Rule {
+  static constexpr const char* name = "LinalgCross";
+  int64_t dim;
+  unsigned saves_inputs(unsigned needs) const {
+    return ((needs & 1) ? 2u : 0u) | ((needs & 2) ? 1u : 0u);
+  }
+  Tensor forward(autograd::Inputs in) const {
+    const Tensor a = contiguous(in[0]), b = contiguous(in[1]);
+    Tensor out = core::make_tensor(a.sizes(), a.dtype());
+    if (out.numel() == 0) return out;
+    kernels::CrossArgs args;
+    args.is_double = a.dtype() == DType::Float64;
+    for (int64_t d = 0; d < a.dim(); ++d) {
+      if (d < dim) args.outer *= a.size(d);
+      if (d > dim) args.inner *= a.size(d);
+    }
+    core::launch(&kernels::cross_product, {core::out(out), core::in(a), core::in(b)}, args);
+    return out;
+  }
+  void pull(autograd::Pull& p) const {
+    if (p.needs(0)) p.set(0, autograd::enter(CrossRule{{}, dim}, p.input(1), p.grad()));
+    if (p.needs(1)) p.set(1, autograd::enter(CrossRule{{}, dim}, p.grad(), p.input(0)));
+  }
+};
+
 Tensor cross_along(const Tensor& a, const Tensor& b, int64_t dim) {
   const Dims sizes = broadcast_shapes("cross", a.sizes(), b.sizes());
+  const bool plain = a.dtype() == DType::Float32 || a.dtype() == DType::Float64;
+  if (plain && a.dtype() == b.dtype())
+    return autograd::enter(CrossRule{{}, dim}, expand(a, sizes), expand(b, sizes));
   const std::vector<Tensor> x = unbind(expand(a, sizes), dim), y = unbind(expand(b, sizes), dim);
   const Tensor parts[] = {x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2],
                           x[0] * y[1] - x[1] * y[0]};
