@@ -8,6 +8,7 @@
 
 #include "core/half.h"
 #include "core/parallel.h"
+#include "kernels/contraction_bfloat16.h"
 #include "kernels/dispatch.h"
 #include "kernels/isa/gemm.h"
 #include "tapegrad/error.h"
@@ -253,7 +254,7 @@ void matmul(void* const* data, const MatmulArgs& args) {
     case DType::Float16:
       return multiply_half<Half>(data, args);
     case DType::BFloat16:
-      return multiply_half<BFloat16>(data, args);
+      return multiply_bfloat16(data, args) ? void() : multiply_half<BFloat16>(data, args);
     case DType::UInt8:
       return multiply_integer<uint8_t, uint32_t>(data, args);
     case DType::Int8:

@@ -90,11 +90,14 @@ void add_overlapping(const Tensor& target, const Tensor& source) {
       add_elements<double>(target, source, same, same);
       break;
     case DType::Float16:
-      add_elements<Half>(target, source, [](Half x) { return core::to_float(x); }, core::to_half);
+      add_elements<Half>(
+          target, source, [](Half x) { return core::to_float(x); },
+          [](float v) { return core::to_half(v); });
       break;
     case DType::BFloat16:
       add_elements<BFloat16>(
-          target, source, [](BFloat16 x) { return core::to_float(x); }, core::to_bfloat16);
+          target, source, [](BFloat16 x) { return core::to_float(x); },
+          [](float v) { return core::to_bfloat16(v); });
       break;
     default:
       throw DTypeError(core::text("as_strided: no gradient for ", dtype_name(target.dtype())));
