@@ -75,6 +75,13 @@ struct IndexAlong {
   Plan lanes;
 };
 
+/// How scatter_reduce joins what meets in one place. NaN wins over numbers in Max and Min.
+enum class JoinOp : uint8_t { Prod, Max, Min };
+struct ReduceAlong {
+  IndexAlong along;
+  JoinOp op;
+};
+
 /// out = mask ? value : in; operands out, in, mask, value.
 struct MaskedFill {
   DType dtype;
@@ -106,6 +113,8 @@ TAPEGRAD_KERNEL(along_read, IndexAlong)
 TAPEGRAD_KERNEL(along_write, IndexAlong)
 /// As along_write, adding; float32, float64, int32 and int64 only.
 TAPEGRAD_KERNEL(along_accumulate, IndexAlong)
+/// As along_accumulate, joining.
+TAPEGRAD_KERNEL(along_reduce, ReduceAlong)
 TAPEGRAD_KERNEL(index_offsets, IndexOffsets)
 TAPEGRAD_KERNEL(unravel, Unravel)
 TAPEGRAD_KERNEL(masked_fill, MaskedFill)

@@ -19,8 +19,9 @@
 // Parameters that the C++ function does not have and the parser handles: `Tensor? out=None`, `bool
 // requires_grad=False`, `device? device=None`, `layout? layout=None`, `bool pin_memory=False`,
 // `memory_format? memory_format=None` (last ones). Results: Tensor, bool, int, float, Scalar,
-// dtype, Tensor[], (Tensor values, Tensor indices) (a named tuple), () (nothing). Several entries
-// of one name are overloads, tried in order of registration.
+// dtype, Tensor[], (Tensor values, Tensor indices) (a named tuple), () (nothing), Tensor | Tensor[]
+// (OneOrMore: the tensor itself where there is one). Several entries of one name are overloads,
+// tried in order of registration.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +63,12 @@ struct Argument {
   Dims integers;
   std::string_view string;
   tapegrad::Generator* generator = nullptr;
+};
+
+/// A result that is one tensor or a tuple of several, as the arguments ask for.
+struct OneOrMore {
+  std::vector<tapegrad::Tensor> tensors;
+  bool always_tuple = false;
 };
 
 /// What a call through the registry gives.
@@ -167,6 +174,11 @@ void box(Result& r, T&& value) {
   } else if constexpr (std::is_same_v<Value, std::vector<Tensor>>) {
     r.kind = Result::Kind::Tensors;
     r.tensors = std::forward<T>(value);
+  } else if constexpr (std::is_same_v<Value, OneOrMore>) {
+    const bool one = value.tensors.size() == 1 && !value.always_tuple;
+    r.kind = one ? Result::Kind::Tensor : Result::Kind::Tensors;
+    if (one) r.tensor = value.tensors[0];
+    r.tensors = std::forward<T>(value).tensors;
   } else if constexpr (std::is_same_v<Value, bool>) {
     r.kind = Result::Kind::Bool;
     r.boolean = value;

@@ -216,7 +216,8 @@ TAPEGRAD_API Tensor count_nonzero(const Tensor& input, OptionalInts dim = {});
 TAPEGRAD_API Tensor cumsum(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor cumprod(const Tensor& input, int64_t dim, std::optional<DType> dtype = {});
 
-// --- order (ops/sort.cpp, ops/order_statistics.cpp)
+// --- order (ops/sort.cpp, ops/order_statistics.cpp, ops/order_scans.cpp, ops/unique.cpp,
+// ops/scatter_reduce.cpp)
 // ----------------------------------------------------------------
 /// Values and indices; stable.
 TAPEGRAD_API std::vector<Tensor> sort(const Tensor& input, int64_t dim = -1,
@@ -240,6 +241,16 @@ TAPEGRAD_API Tensor nanquantile(const Tensor& input, const Tensor& q,
                                 std::string_view interpolation = "linear");
 TAPEGRAD_API Tensor searchsorted(const Tensor& sorted_sequence, const Tensor& input,
                                  bool right = false);
+/// Values and indices of the running extremum.
+TAPEGRAD_API std::vector<Tensor> cummax(const Tensor& input, int64_t dim);
+TAPEGRAD_API std::vector<Tensor> cummin(const Tensor& input, int64_t dim);
+TAPEGRAD_API Tensor logcumsumexp(const Tensor& input, int64_t dim);
+TAPEGRAD_API Tensor bincount(const Tensor& input, const Tensor& weights = {},
+                             int64_t minlength = 0);
+TAPEGRAD_API Tensor histc(const Tensor& input, int64_t bins = 100, Scalar min = 0, Scalar max = 0);
+TAPEGRAD_API Tensor scatter_reduce(const Tensor& input, int64_t dim, const Tensor& index,
+                                   const Tensor& src, std::string_view reduce,
+                                   bool include_self = true);
 
 // --- contractions (ops/matmul.cpp)
 // -----------------------------------------------------------------------------------

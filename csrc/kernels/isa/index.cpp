@@ -57,6 +57,21 @@ struct Add {
   }
 };
 
+struct Multiply {
+  template <class T>
+  [[gnu::always_inline]] void operator()(T& to, T from) const {
+    to *= from;
+  }
+};
+template <bool kLargest>
+struct Choose {
+  template <class T>
+  [[gnu::always_inline]] void operator()(T& to, T from) const {
+    const bool nan = from != from;  // NOLINT(misc-redundant-expression)
+    to = nan || (kLargest ? from > to : from < to) ? from : to;
+  }
+};
+
 // --- rows ----------------------------------------------------------------------------------------
 
 /// Offset of element `linear` of a group of dimensions.
@@ -461,6 +476,30 @@ void along_write(void* const* data, const IndexAlong& p) {
 
 void along_accumulate(void* const* data, const IndexAlong& p) {
   by_number(p.dtype, [&](auto zero) { along_store<decltype(zero)>(data, p, Add()); });
+}
+
+void along_reduce(void* const* data, const ReduceAlong& p) {
+  const auto run = [&](auto zero) {
+    using T = decltype(zero);
+    switch (p.op) {
+      case JoinOp::Prod:
+        return along_store<T>(data, p.along, Multiply());
+      case JoinOp::Max:
+        return along_store<T>(data, p.along, Choose<true>());
+      default:
+        return along_store<T>(data, p.along, Choose<false>());
+    }
+  };
+  switch (p.along.dtype) {
+    case DType::Float32:
+      return run(float());
+    case DType::Float64:
+      return run(double());
+    case DType::Int32:
+      return run(int32_t());
+    default:
+      return run(int64_t());
+  }
 }
 
 void masked_fill(void* const* data, const MaskedFill& p) {

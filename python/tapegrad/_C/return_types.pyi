@@ -7,6 +7,14 @@ class aminmax(NamedTuple):
     min: Tensor
     max: Tensor
 
+class cummax(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+class cummin(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
 class kthvalue(NamedTuple):
     values: Tensor
     indices: Tensor
