@@ -44,7 +44,7 @@ TYPES = {
 RESULTS = {
     "Tensor": "Tensor",
     "Tensor[]": "tuple[Tensor, ...]",
-    "Tensor | Tensor[]": "_Any",
+    "Tensor | Tensor[]": "Any",
     "bool": "_bool",
     "int": "_int",
     "float": "_float",

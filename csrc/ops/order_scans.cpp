@@ -182,7 +182,7 @@ Raises:
 Example:
     >>> import tapegrad as tg
     >>> tg.logcumsumexp(tg.tensor([1000., 1000.]), dim=0)
-    tensor([1000.0000, 1000.6931]))",
+    tensor([1000.0000, 1000.6932]))",
             &logcumsumexp);
 
 }  // namespace tapegrad
