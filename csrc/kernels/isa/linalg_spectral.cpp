@@ -17,6 +17,11 @@ void svd_solve(void* const* data, const LinalgArgs& args) { v3::svd_solve(data, 
 
 #else
 
+// Levels below v3 do without, and save two fifths of the code of this file.
+#if defined(__AVX2__) || !defined(TAPEGRAD_HAVE_V3)
+#define TAPEGRAD_DIVIDE_AND_CONQUER
+#endif
+
 #include <Eigen/Eigenvalues>
 #include <Eigen/SVD>
 
@@ -41,7 +46,11 @@ void eigh_all(void* const* data, const LinalgArgs& args) {
   });
 }
 
+#ifdef TAPEGRAD_DIVIDE_AND_CONQUER
 constexpr int64_t kIterated = 256;  // above, divide and conquer makes vectors faster
+#else
+constexpr int64_t kIterated = INT64_MAX;
+#endif
 
 /// Where the results of one matrix go; u and v null when only values are wanted.
 template <class T>
@@ -67,8 +76,8 @@ template <class T>
 bool iterated_svd(const Matrix<T>& a, const SvdResult<T>& out) {
   const int64_t n = a.cols();
   const T scale = a.cwiseAbs().maxCoeff();
-  if (!(scale > T(0))) return false;
-  Eigen::internal::UpperBidiagonalization<Matrix<T>> form(Matrix<T>(a / scale));
+  const T divisor = scale > T(0) ? scale : T(1);
+  Eigen::internal::UpperBidiagonalization<Matrix<T>> form(Matrix<T>(a / divisor));
   const auto& band = form.bidiagonal().coeffs();  // what is above the diagonal, and the diagonal
   Vector<T> diagonal = band.row(1).transpose();
   Vector<T> above = Vector<T>::Zero(n);
@@ -88,16 +97,10 @@ bool iterated_svd(const Matrix<T>& a, const SvdResult<T>& out) {
   return true;
 }
 
-/// 0 for success.
+#ifdef TAPEGRAD_DIVIDE_AND_CONQUER
 template <class T>
-int32_t svd_one(const Window<T>& a, const SvdResult<T>& out) {
+int32_t divided_svd(const Window<T>& a, const SvdResult<T>& out) {
   const int64_t m = a.rows(), n = a.cols(), size = m < n ? m : n;
-  if (out.u == nullptr || size <= kIterated) {
-    const bool done = m >= n ? iterated_svd<T>(a, out)
-                             : iterated_svd<T>(a.transpose(), {out.v, out.values, out.u,
-                                                               out.v_columns, out.u_columns});
-    if (done) return 0;
-  }
   unsigned options = 0;
   if (out.u != nullptr) {
     options = (out.u_columns == size ? Eigen::ComputeThinU : Eigen::ComputeFullU) |
@@ -110,6 +113,24 @@ int32_t svd_one(const Window<T>& a, const SvdResult<T>& out) {
     window<T>(out.v, n, out.v_columns, n) = solver.matrixV();
   }
   return solver.info() == Eigen::Success ? 0 : 1;
+}
+#endif
+
+/// 0 for success.
+template <class T>
+int32_t svd_one(const Window<T>& a, const SvdResult<T>& out) {
+  const int64_t m = a.rows(), n = a.cols(), size = m < n ? m : n;
+  if (out.u == nullptr || size <= kIterated) {
+    const bool done = m >= n ? iterated_svd<T>(a, out)
+                             : iterated_svd<T>(a.transpose(), {out.v, out.values, out.u,
+                                                               out.v_columns, out.u_columns});
+    if (done) return 0;
+  }
+#ifdef TAPEGRAD_DIVIDE_AND_CONQUER
+  return divided_svd<T>(a, out);
+#else
+  return 1;
+#endif
 }
 
 template <class T>
