@@ -262,3 +262,21 @@ def test_integer_array_indices_like_numpy(data: Any) -> None:
     index = data.draw(hnp.integer_array_indices(shape, dtype=np.dtype(np.int64)))
     a = np.arange(float(np.prod(shape))).reshape(shape)
     assert_close(tensor(a)[to_index(index)], a[index])
+
+
+def test_scatter_with_a_reduction_adds_or_multiplies() -> None:
+    index = tg.tensor([0, 0, 1])
+    src = tg.tensor([2.0, 3.0, 4.0])
+    assert tg.scatter(tg.ones(2), 0, index, src, reduce="add").tolist() == [6.0, 5.0]
+    assert tg.scatter(tg.ones(2), 0, index, src, reduce="multiply").tolist() == [6.0, 4.0]
+    assert tg.ones(2).scatter_(0, index, 2.0, reduce="multiply").tolist() == [4.0, 2.0]
+    with pytest.raises(ValueError, match="reduce"):
+        tg.scatter(tg.ones(2), 0, index, src, reduce="mean")
+
+
+def test_nonzero_as_a_tuple_indexes() -> None:
+    x = tg.tensor([[0.0, 1.0], [2.0, 0.0]])
+    found = tg.nonzero(x, as_tuple=True)
+    assert [i.tolist() for i in found] == [[0, 1], [1, 0]]
+    assert x[found].tolist() == [1.0, 2.0]
+    assert len(tg.nonzero(tg.tensor([0, 3]), as_tuple=True)) == 1

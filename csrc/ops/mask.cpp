@@ -194,15 +194,19 @@ Example:
     tensor([1., 3.]))",
             &masked_select);
 TAPEGRAD_OP(
-    kAll, "nonzero(Tensor input, *, Tensor? out=None) -> Tensor",
-    R"(The indices of the elements that are not zero: an int64 tensor of shape (count, ndim), in row-major order.
+    kAll, "nonzero(Tensor input, *, bool as_tuple=False, Tensor? out=None) -> Tensor | Tensor[]",
+    R"(The indices of the elements that are not zero: an int64 tensor of shape (count, ndim), in row-major order;
+with as_tuple a tuple of its columns, which may be used as an index.
 
 Example:
     >>> import tapegrad as tg
     >>> tg.nonzero(tg.tensor([[0, 1], [2, 0]]))
     tensor([[0, 1],
             [1, 0]]))",
-    &nonzero);
+    +[](const Tensor& x, bool as_tuple) {
+      if (!as_tuple) return OneOrMore{{nonzero(x)}};
+      return OneOrMore{unbind(nonzero(x.dim() == 0 ? reshape(x, {1}) : x), 1), true};
+    });
 TAPEGRAD_OP(kAll, "argwhere(Tensor input) -> Tensor",
             R"(The indices of the elements that are not zero; see nonzero().
 

@@ -115,13 +115,13 @@ struct Arguments {
 Tensor at_least_1d(const Tensor& x) { return x.dim() == 0 ? reshape(x, {1}) : x; }
 
 Arguments checked(const char* op, const Tensor& input, int64_t dim, const Tensor& index,
-                  const Tensor& src) {
+                  const Tensor& src, bool in_range = false) {
   if (src.dtype() != input.dtype()) {
     throw DTypeError(core::text(op, ": input and src must have one dtype, got a ",
                                 core::describe(input), " and a ", core::describe(src)));
   }
   Arguments a{static_cast<int>(wrap_dim(op, dim, input.dim())), at_least_1d(input),
-              at_least_1d(index_values(op, index)), at_least_1d(src)};
+              at_least_1d(in_range ? index : index_values(op, index)), at_least_1d(src)};
   if (a.index.numel() == 0) return a;
   bool fits = a.index.dim() == a.x.dim() && a.src.dim() == a.x.dim();
   for (int64_t d = 0; fits && d < a.x.dim(); ++d) {
@@ -134,7 +134,7 @@ Arguments checked(const char* op, const Tensor& input, int64_t dim, const Tensor
                                 ", nor than the ", core::describe(input), " apart from dimension ",
                                 a.dim));
   }
-  check_range(op, a.index, a.dim, a.x.size(a.dim), false);
+  if (!in_range) check_range(op, a.index, a.dim, a.x.size(a.dim), false);
   return a;
 }
 
@@ -213,8 +213,11 @@ Tensor index_reduce(const Tensor& input, int64_t dim, const Tensor& index, const
   }
   Dims line(wanted.size(), 1);
   if (!wanted.empty()) line[d] = index.numel();
-  const Tensor places = expand(reshape(index, line), wanted);
-  const Arguments a = checked("index_reduce", input, d, places, source);
+  // Checked once for all lanes, which read the same line.
+  const Tensor values = index_values("index_reduce", index);
+  if (!wanted.empty()) check_range("index_reduce", values, d, input.size(d), false);
+  const Tensor places = expand(reshape(values, line), wanted);
+  const Arguments a = checked("index_reduce", input, d, places, source, true);
   return reshape(reduce_into("index_reduce", a, reduce, include_self, false), input.sizes());
 }
 
