@@ -20,8 +20,6 @@ namespace {
 constexpr int64_t kShort = 160;         // below, comparisons win
 constexpr int64_t kSelectShort = 6000;  // below, no histogram pays
 constexpr int64_t kGrain = 16384;       // elements for which another thread is worth its start
-constexpr int64_t kTeamRow = 1 << 17;   // a single row this long is sorted by the whole team
-constexpr int64_t kChunks = 16;
 constexpr int kDigit = 8;
 constexpr int kBuckets = 1 << kDigit;
 
@@ -60,46 +58,12 @@ Item* radix_sort(Item* items, Item* other, int64_t n, int bits) {
   return items;
 }
 
-/// The same on the team: every chunk counts, then writes behind the chunks before it.
-template <class Item>
-Item* radix_sort_on_team(Item* items, Item* other, int64_t n, int bits) {
-  const int64_t size = (n + kChunks - 1) / kChunks;
-  int64_t counts[kChunks][kBuckets];
-  for (int shift = 0; shift < bits; shift += kDigit) {
-    const auto for_chunks = [&](auto body) {
-      core::parallel_for(0, kChunks, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t chunk = begin; chunk < end; ++chunk)
-          body(counts[chunk], std::min(n, chunk * size), std::min(n, (chunk + 1) * size));
-      });
-    };
-    for_chunks([&](int64_t* count, int64_t first, int64_t last) {
-      std::fill(count, count + kBuckets, int64_t{0});
-      for (int64_t i = first; i < last; ++i) ++count[digit_of(items[i], shift)];
-    });
-    int64_t total = 0;
-    for (int d = 0; d < kBuckets; ++d) {
-      for (auto& count : counts) {
-        const int64_t here = count[d];
-        count[d] = total;
-        total += here;
-      }
-    }
-    for_chunks([&](int64_t* at, int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) other[at[digit_of(items[i], shift)]++] = items[i];
-    });
-    std::swap(items, other);
-  }
-  return items;
-}
-
 template <class Item>
 Item* sort_items(Item* items, Item* other, int64_t n, int bits) {
   if (n < kShort) {
     std::sort(items, items + n);
     return items;
   }
-  if (n >= kTeamRow && !core::in_parallel_region() && get_num_threads() > 1)
-    return radix_sort_on_team(items, other, n, bits);
   return radix_sort(items, other, n, bits);
 }
 
