@@ -15,7 +15,7 @@ namespace tapegrad::kernels {
   namespace level {                        \
   extern const UnaryLoops unary_table[];   \
   extern const BinaryLoops binary_table[]; \
-  extern const Loop where_table[];         \
+  extern const Loop ternary_table[][3];    \
   extern const ConvertLoops convert_table; \
   }
 TAPEGRAD_DECLARE_TABLES(base)
@@ -37,9 +37,10 @@ const BinaryLoops& binary_loops(BinaryOp op) {
   static const BinaryLoops* const table = TAPEGRAD_SELECT_TABLE(const BinaryLoops*, , binary_table);
   return table[static_cast<int>(op)];
 }
-Loop where_loop(Compute compute) {
-  static const Loop* const table = TAPEGRAD_SELECT_TABLE(const Loop*, , where_table);
-  return table[static_cast<int>(compute)];
+Loop ternary_loop(TernaryOp op, Compute compute) {
+  using Row = Loop[3];
+  static const Row* const table = TAPEGRAD_SELECT_TABLE(const Row*, , ternary_table);
+  return table[static_cast<int>(op)][static_cast<int>(compute)];
 }
 const ConvertLoops& convert_loops() {
   static const ConvertLoops* const table =

@@ -53,8 +53,10 @@ struct BinaryLoops {
 /// Of this machine's level (or of TAPEGRAD_ISA).
 const UnaryLoops& unary_loops(UnaryOp op);
 const BinaryLoops& binary_loops(BinaryOp op);
-/// where: inputs condition, a, b, all converted to the compute type.
-Loop where_loop(Compute compute);
+/// Of three inputs, all converted to the compute type: where(condition, a, b), and with p[0] as
+/// factor a + factor * b * c and a + factor * b / c (floating point), and lerp(a, b, weight).
+enum class TernaryOp : int { Choose, AddProduct, AddQuotient, Lerp };
+Loop ternary_loop(TernaryOp op, Compute compute);
 
 /// Runs `loop` with `out`'s shape; `in` broadcast to it. Inputs are converted to `compute`; the
 /// loop writes `compute` values, or bool bytes when `bool_output`.

@@ -273,7 +273,7 @@ Tensor pow(const Tensor& input, Scalar exponent) {
   if (e == -1) return reciprocal(input);
   if (e == -0.5) return rsqrt(input);
   if (e == 3) return input * square(input);
-  if (e == 0) return input * Scalar(0.0) + ones_like(input) * Scalar(1.0) - input * Scalar(0.0);
+  if (e == 0) return unary<unary_one>(input, {});
   return unary<unary_pow_scalar>(input, parameters(e, e - 1));
 }
 Tensor pow(Scalar input, const Tensor& exponent) { return pow(wrapped_number(input), exponent); }
@@ -339,8 +339,8 @@ struct WhereRule : autograd::Rule {
     const Dims shape = broadcast_shapes("where", condition.sizes(), branches);
     Tensor out = core::make_tensor(shape, dtype);
     const kernels::Compute compute = kernels::compute_type(dtype);
-    kernels::run_elementwise(kernels::where_loop(compute), compute, false, {}, out,
-                             {&condition, &in[1], &in[2]});
+    kernels::run_elementwise(kernels::ternary_loop(kernels::TernaryOp::Choose, compute), compute,
+                             false, {}, out, {&condition, &in[1], &in[2]});
     return out;
   }
   void pull(autograd::Pull& p) const {
@@ -431,14 +431,15 @@ Tensor clamp(const Tensor& input, const Tensor& min, const Tensor& max) {
   if (!min.defined() && !max.defined())
     throw ValueError("clamp: at least one of min or max must not be None");
   Tensor result = input;
-  if (min.defined()) result = maximum(result, min);
-  if (max.defined()) result = minimum(result, max);
+  if (min.defined()) result = binary<binary_clamp_low>(result, min);
+  if (max.defined()) result = binary<binary_clamp_high>(result, max);
   return result;
 }
 
+// Tensors first: a 0-d tensor would pass as a number, and lose its gradient.
 TAPEGRAD_OP(
     kAll | kInplace,
-    "clamp(Tensor input, Scalar? min=None, Scalar? max=None, *, Tensor? out=None) -> Tensor",
+    "clamp(Tensor input, Tensor? min=None, Tensor? max=None, *, Tensor? out=None) -> Tensor",
     R"(Each element limited to [min, max]. The derivative is 1 at the bounds themselves.
 
 Args:
@@ -454,30 +455,46 @@ Example:
     >>> import tapegrad as tg
     >>> tg.clamp(tg.tensor([-2., 0.5, 3.]), min=-1, max=1)
     tensor([-1.0000,  0.5000,  1.0000]))",
+    +[](const Tensor& x, const Tensor& min, const Tensor& max) { return clamp(x, min, max); });
+TAPEGRAD_OP(
+    kAll | kInplace,
+    "clamp(Tensor input, Scalar? min=None, Scalar? max=None, *, Tensor? out=None) -> Tensor", "",
     +[](const Tensor& x, std::optional<Scalar> min, std::optional<Scalar> max) {
       return clamp(x, min, max);
     });
 TAPEGRAD_OP(
-    kAll | kInplace,
-    "clamp(Tensor input, Tensor? min=None, Tensor? max=None, *, Tensor? out=None) -> Tensor", "",
-    +[](const Tensor& x, const Tensor& min, const Tensor& max) { return clamp(x, min, max); });
-TAPEGRAD_OP(
-    kAll | kInplace, "clamp_min(Tensor input, Scalar min, *, Tensor? out=None) -> Tensor",
+    kAll | kInplace, "clamp_min(Tensor input, Tensor min, *, Tensor? out=None) -> Tensor",
     R"(Each element raised to at least min.
+
+Args:
+    input: a tensor
+    min: the bound, a number or a tensor that broadcasts with input
+    out: a tensor to write the result into
 
 Example:
     >>> import tapegrad as tg
     >>> tg.clamp_min(tg.tensor([-2., 3.]), 0)
     tensor([0., 3.]))",
+    +[](const Tensor& x, const Tensor& bound) { return clamp(x, bound, Tensor()); });
+TAPEGRAD_OP(
+    kAll | kInplace, "clamp_min(Tensor input, Scalar min, *, Tensor? out=None) -> Tensor", "",
     +[](const Tensor& x, Scalar min) { return clamp(x, min, std::nullopt); });
 TAPEGRAD_OP(
-    kAll | kInplace, "clamp_max(Tensor input, Scalar max, *, Tensor? out=None) -> Tensor",
+    kAll | kInplace, "clamp_max(Tensor input, Tensor max, *, Tensor? out=None) -> Tensor",
     R"(Each element lowered to at most max.
+
+Args:
+    input: a tensor
+    max: the bound, a number or a tensor that broadcasts with input
+    out: a tensor to write the result into
 
 Example:
     >>> import tapegrad as tg
     >>> tg.clamp_max(tg.tensor([-2., 3.]), 0)
     tensor([-2.,  0.]))",
+    +[](const Tensor& x, const Tensor& bound) { return clamp(x, Tensor(), bound); });
+TAPEGRAD_OP(
+    kAll | kInplace, "clamp_max(Tensor input, Scalar max, *, Tensor? out=None) -> Tensor", "",
     +[](const Tensor& x, Scalar max) { return clamp(x, std::nullopt, max); });
 
 Tensor round(const Tensor& input, int64_t decimals) {

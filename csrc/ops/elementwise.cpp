@@ -34,6 +34,11 @@ void check_bool_arithmetic(const char* op, DType common) {
       op, ": subtraction of two bool tensors is not supported; use logical_xor() or ^ instead"));
 }
 
+void undefined_derivative(const char* op) {
+  throw GradError(
+      core::text(op, ": this derivative is not defined, as in PyTorch; detach() the input"));
+}
+
 bool direct_write(const char* op, const Tensor& self, const Tensor* other, DType result) {
   if (!can_cast(result, self.dtype())) return false;
   // Loops that compare write bytes.

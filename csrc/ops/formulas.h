@@ -24,6 +24,22 @@ inline Tensor operator|(const Tensor& a, const Tensor& b) { return logical_or(a,
 inline Tensor normal_cdf_fast(const Tensor& x) {
   return (erf(x * L(0.70710678118654752440)) + L(1)) * L(0.5);
 }
+inline Tensor one_of(const Tensor& like) { return ones_like(like); }
+inline Tensor half_of(const Tensor& like) { return full_like(like, 0.5); }
+inline Tensor outside_of(const Tensor& g, Scalar value) { return full_like(g, value); }
+inline Tensor cos_pi(const Tensor& x) { return cos(x * L(3.14159265358979323846)); }
+inline Tensor trigamma(const Tensor& x) { return polygamma(1, x); }
+inline Tensor zeta_next(Scalar s, const Tensor& q) { return special_zeta(s.to_double() + 1, q); }
+inline Tensor zeta_next(const Tensor& s, const Tensor& q) { return special_zeta(s + L(1), q); }
+inline Tensor i1(const Tensor& x) { return special_i1(x); }
+inline Tensor i0e(const Tensor& x) { return special_i0e(x); }
+inline Tensor i1e(const Tensor& x) { return special_i1e(x); }
+inline Tensor erfcx(const Tensor& x) { return special_erfcx(x); }
+inline Tensor log1p_exp(const Tensor& x) { return logaddexp(x, L(0)); }
+inline Tensor mish_gate(const Tensor& x) { return tanh(log1p_exp(x)); }
+/// Derivatives that PyTorch does not have either.
+[[noreturn]] void undefined_derivative(const char* op);
+inline Tensor undefined_derivative(const Tensor&, const char* op) { undefined_derivative(op); }
 inline Tensor gelu_inner(const Tensor& x) {
   return x * (x * x * L(0.035677408136300125) + L(0.79788456080286541));
 }
@@ -40,6 +56,11 @@ inline constexpr int kNone = 0;
 inline constexpr int kA = 1;
 inline constexpr int kB = 2;
 inline constexpr int kY = 4;
+
+/// Whether a binary row reads p[i].
+constexpr bool takes_parameters(std::string_view name) {
+  return name == "add_scaled" || name == "isclose" || name == "lerp_number";
+}
 
 #define TAPEGRAD_UNARY_FORMULA_(parametric_, name_, domain_, saves_, f_, pull_, ...)              \
   struct unary_##name_ {                                                                          \
@@ -58,7 +79,7 @@ inline constexpr int kY = 4;
                                  ...)                                                             \
   struct binary_##name_ {                                                                         \
     static constexpr const char* name = #name_;                                                   \
-    static constexpr bool parametric = std::string_view(#name_) == "add_scaled";                  \
+    static constexpr bool parametric = takes_parameters(#name_);                                  \
     static constexpr kernels::BinaryOp op = kernels::BinaryOp::name_;                             \
     static constexpr Domain domain = Domain::domain_;                                             \
     static constexpr bool fused = #mode_[0] == 'F';                                               \

@@ -141,7 +141,7 @@ def unary_rows() -> list[Op]:
     return [
         unary("neg", np.negative, dtypes=numeric, aliases=("negative",)),
         unary("abs", np.abs, dtypes=numeric, aliases=("absolute",)),
-        unary("sign", sign, dtypes=numeric, second=False),
+        unary("sign", sign, dtypes=numeric, second=False, aliases=("sgn",)),
         unary("exp", np.exp, **real),
         unary("expm1", np.expm1, **real),
         unary("log", np.log, POSITIVE, **real),

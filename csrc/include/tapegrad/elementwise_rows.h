@@ -22,6 +22,8 @@
 // Sub-gradients at kinks are PyTorch's.
 #pragma once
 
+#include "tapegrad/special_rows.h"
+
 // clang-format off
 #define TAPEGRAD_UNARY_ROWS(UNARY) \
   UNARY(neg, Same, None, (-x), (-g), \
@@ -97,7 +99,8 @@
   UNARY(isfinite, Bool, None, (isfinite(x)), (zero_of(g)), \
         "Whether each element is neither infinite nor NaN", "[1., math.inf]", "tensor([ True, False])") \
   UNARY(logical_not, Bool, None, (x == L(0)), (zero_of(g)), \
-        "Whether each element is zero", "[0., 2.]", "tensor([ True, False])")
+        "Whether each element is zero", "[0., 2.]", "tensor([ True, False])") \
+  TAPEGRAD_MORE_UNARY_ROWS(UNARY)
 
 #define TAPEGRAD_PARAMETRIC_ROWS(PARAMETRIC) \
   PARAMETRIC(bitwise_not, Bits, None, (~x), \
@@ -121,7 +124,8 @@
   PARAMETRIC(gelu, Float, X, (times_normal_cdf(x)), \
              (g * (normal_cdf_fast(x) + x * (exp(x * x * L(-0.5)) * L(0.39894228040143267794))))) \
   PARAMETRIC(gelu_tanh, Float, X, (x * L(0.5) * (tanh(gelu_inner(x)) + L(1))), \
-             (g * ((tanh(gelu_inner(x)) + L(1)) * L(0.5) + (L(1) - square(tanh(gelu_inner(x)))) * (x * L(0.5)) * (x * x * L(0.10703222440890037) + L(0.79788456080286541)))))
+             (g * ((tanh(gelu_inner(x)) + L(1)) * L(0.5) + (L(1) - square(tanh(gelu_inner(x)))) * (x * L(0.5)) * (x * x * L(0.10703222440890037) + L(0.79788456080286541))))) \
+  TAPEGRAD_MORE_PARAMETRIC_ROWS(PARAMETRIC)
 
 #define TAPEGRAD_BINARY_ROWS(BINARY) \
   BINARY(mul, Same, Composed, kB, kA, (a * b), (g * b), \
@@ -195,7 +199,8 @@
          "Bits shifted to the left; shifts outside of the type's width give 0", "[1, 3]", "[3, 1]", "tensor([8, 6])") \
   BINARY(bitwise_right_shift, Bits, Composed, kNone, kNone, (shift_right(a, b)), (zero_of(g)), \
          (zero_of(g)), \
-         "Bits shifted to the right, keeping the sign", "[8, -8]", "[2, 1]", "tensor([ 2, -4])")
+         "Bits shifted to the right, keeping the sign", "[8, -8]", "[2, 1]", "tensor([ 2, -4])") \
+  TAPEGRAD_MORE_BINARY_ROWS(BINARY)
 
 #define TAPEGRAD_BINARY_PARAMETRIC_ROWS(BINARY_PARAMETRIC) \
   BINARY_PARAMETRIC(div, Float, Fused, kB, kB | kY, (a / b), (g / b), (-(g * (y / b)))) \
@@ -203,5 +208,6 @@
   BINARY_PARAMETRIC(add, Same, Composed, kNone, kNone, (a + b), (g), (g)) \
   BINARY_PARAMETRIC(sub, Same, Composed, kNone, kNone, (a - b), (g), (-g)) \
   BINARY_PARAMETRIC(add_scaled, Same, Composed, kNone, kNone, (a + b * p[0]), (g), (g * p[0])) \
-  BINARY_PARAMETRIC(div_trunc, Same, Composed, kNone, kNone, (trunc_divide(a, b)), (zero_of(g)), (zero_of(g)))
+  BINARY_PARAMETRIC(div_trunc, Same, Composed, kNone, kNone, (trunc_divide(a, b)), (zero_of(g)), (zero_of(g))) \
+  TAPEGRAD_MORE_BINARY_PARAMETRIC_ROWS(BINARY_PARAMETRIC)
 // clang-format on

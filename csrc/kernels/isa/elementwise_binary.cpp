@@ -1,4 +1,4 @@
-// Vector loops of the binary rows, and of where.
+// Vector loops of the binary rows, and of operations on three tensors.
 #include "kernels/isa/functors.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
@@ -51,15 +51,41 @@ void pull_loop(void* out, const void* const* in, const int64_t*, int64_t n,
   }
 }
 
-template <class T>
-void choose_loop(void* out, const void* const* in, const int64_t*, int64_t n,
-                 const LoopParameters&) {
+struct Choose {
+  template <class T>
+  [[gnu::always_inline]] static T f(T condition, T a, T b, T) {
+    return condition != T(0) ? a : b;
+  }
+};
+struct AddProduct {
+  template <class T>
+  [[gnu::always_inline]] static T f(T x, T a, T b, T factor) {
+    return x + factor * a * b;
+  }
+};
+struct AddQuotient {
+  template <class T>
+  [[gnu::always_inline]] static T f(T x, T a, T b, T factor) {
+    return x + factor * a / b;
+  }
+};
+struct Lerp {
+  template <class T>
+  [[gnu::always_inline]] static T f(T a, T b, T weight, T) {
+    return lerp(a, b, weight);
+  }
+};
+
+template <class Op, class T>
+void ternary_loop(void* out, const void* const* in, const int64_t*, int64_t n,
+                  const LoopParameters& parameters) {
+  const T factor = RowParameters<T>(parameters)[0];
   T* y = static_cast<T*>(out);
-  const T* condition = static_cast<const T*>(in[0]);
-  const T* a = static_cast<const T*>(in[1]);
-  const T* b = static_cast<const T*>(in[2]);
+  const T* a = static_cast<const T*>(in[0]);
+  const T* b = static_cast<const T*>(in[1]);
+  const T* c = static_cast<const T*>(in[2]);
 #pragma omp simd
-  for (int64_t i = 0; i < n; ++i) y[i] = condition[i] != T(0) ? a[i] : b[i];
+  for (int64_t i = 0; i < n; ++i) y[i] = Op::f(a[i], b[i], c[i], factor);
 }
 
 template <class Op>
@@ -89,7 +115,13 @@ const BinaryLoops binary_table[] = {TAPEGRAD_BINARY_ROWS(TAPEGRAD_TABLE_ROW)
                                         TAPEGRAD_BINARY_PARAMETRIC_ROWS(TAPEGRAD_TABLE_ROW)};
 #undef TAPEGRAD_TABLE_ROW
 
-extern const Loop where_table[];
-const Loop where_table[] = {choose_loop<float>, choose_loop<double>, choose_loop<int64_t>};
+extern const Loop ternary_table[][3];
+const Loop ternary_table[][3] = {
+    {ternary_loop<Choose, float>, ternary_loop<Choose, double>, ternary_loop<Choose, int64_t>},
+    {ternary_loop<AddProduct, float>, ternary_loop<AddProduct, double>,
+     ternary_loop<AddProduct, int64_t>},
+    {ternary_loop<AddQuotient, float>, ternary_loop<AddQuotient, double>, nullptr},
+    {ternary_loop<Lerp, float>, ternary_loop<Lerp, double>, nullptr},
+};
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -36,6 +36,52 @@ template <class T>
   return abs(x) == T(__builtin_inf());
 }
 
+template <class T>
+[[gnu::always_inline]] inline T one_of(T) {
+  return T(1);
+}
+template <class T>
+[[gnu::always_inline]] inline T half_of(T) {
+  return T(0.5);
+}
+template <class T>
+[[gnu::always_inline]] inline bool isposinf(T x) {
+  return x == T(__builtin_inf());
+}
+template <class T>
+[[gnu::always_inline]] inline bool isneginf(T x) {
+  return x == T(-__builtin_inf());
+}
+template <class T>
+[[gnu::always_inline]] inline T trigamma(T x) {
+  return zeta(T(2), x);
+}
+template <class T>
+[[gnu::always_inline]] inline T outside_of(T, T value) {
+  return value;
+}
+/// Rows that call this have no derivative: the tensor vocabulary throws, this is never run.
+template <class T>
+[[gnu::always_inline]] inline T undefined_derivative(T g, const char*) {
+  return g;
+}
+/// log(z / (1 - z)) of x bounded by [low, high]; NaN there where `outside` is NaN.
+template <class T>
+[[gnu::always_inline]] inline T log_odds(T x, T low, T high, T outside) {
+  const T z = clamp_to(x, low, high);
+  return log(z / (T(1) - z)) + choose(x == z, T(0), outside);
+}
+template <class T>
+[[gnu::always_inline]] inline T number_of(T x, T nan, T high, T low) {
+  return isnan(x) ? nan : isposinf(x) ? high : isneginf(x) ? low : x;
+}
+/// tanh(log(1 + exp(x))) by one exponential.
+template <class T>
+[[gnu::always_inline]] inline T mish_gate(T x) {
+  const T e = exp(x > T(20) ? T(20) : x);
+  const T n = e * (e + T(2));
+  return n / (n + T(2));
+}
 // int64_t: what is an identity or trivial on integers.
 using Int = int64_t;
 [[gnu::always_inline]] inline Int abs(Int x) { return x < 0 ? -x : x; }
@@ -47,6 +93,9 @@ using Int = int64_t;
 [[gnu::always_inline]] inline bool isnan(Int) { return false; }
 [[gnu::always_inline]] inline bool isinf(Int) { return false; }
 [[gnu::always_inline]] inline bool isfinite(Int) { return true; }
+[[gnu::always_inline]] inline bool isposinf(Int) { return false; }
+[[gnu::always_inline]] inline bool isneginf(Int) { return false; }
+[[gnu::always_inline]] inline bool signbit(Int x) { return x < 0; }
 [[gnu::always_inline]] inline Int maximum(Int a, Int b) { return a < b ? b : a; }
 [[gnu::always_inline]] inline Int minimum(Int a, Int b) { return b < a ? b : a; }
 [[gnu::always_inline]] inline Int fmax(Int a, Int b) { return a < b ? b : a; }
@@ -65,6 +114,15 @@ using Int = int64_t;
   const Int q = trunc_divide(a, b);
   return fmod(a, b) != 0 && ((a < 0) != (b < 0)) ? q - 1 : q;
 }
+inline Int gcd(Int a, Int b) {
+  while (b != 0) {
+    const Int r = fmod(a, b);
+    a = b;
+    b = r;
+  }
+  return abs(a);
+}
+inline Int lcm(Int a, Int b) { return a == 0 || b == 0 ? 0 : abs(a / gcd(a, b) * b); }
 [[gnu::always_inline]] inline Int pow(Int base, Int exponent) {
   if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
   Int result = 1;
@@ -78,6 +136,18 @@ using Int = int64_t;
 [[gnu::always_inline]] inline Int shift_left(Int a, Int b) { return b < 0 || b > 63 ? 0 : a << b; }
 [[gnu::always_inline]] inline Int shift_right(Int a, Int b) {
   return a >> (b < 0 || b > 63 ? 63 : b);
+}
+
+template <class T>
+[[gnu::always_inline]] inline bool is_close(T a, T b, T relative, T absolute, T equal_nan) {
+  const T distance = abs(a - b);
+  const bool near = isfinite(distance) & (distance <= absolute + abs(relative * b));
+  return (a == b) | near | ((equal_nan != T(0)) & isnan(a) & isnan(b));
+}
+/// From the nearer end, as PyTorch's lerp.
+template <class T>
+[[gnu::always_inline]] inline T lerp(T a, T b, T weight) {
+  return abs(weight) < T(0.5) ? a + weight * (b - a) : b - (b - a) * (T(1) - weight);
 }
 
 template <class T>
@@ -120,22 +190,23 @@ struct RowParameters {
 enum class Saves { None, X, Y };
 enum class Domain { Same, Float, Bool, Bits };
 
-#define TAPEGRAD_UNARY_FUNCTOR(name, domain_, saves_, f_, pull_, ...)                       \
-  struct unary_##name {                                                                     \
-    static constexpr Domain domain = Domain::domain_;                                       \
-    static constexpr Saves saves = Saves::saves_;                                           \
-    template <class T>                                                                      \
-    [[gnu::always_inline]] static auto f(T x, [[maybe_unused]] const RowParameters<T>& p) { \
-      [[maybe_unused]] typedef T L;                                                         \
-      return f_;                                                                            \
-    }                                                                                       \
-    template <class T>                                                                      \
-    [[gnu::always_inline]] static T pull([[maybe_unused]] T g, [[maybe_unused]] T x,        \
-                                         [[maybe_unused]] T y,                              \
-                                         [[maybe_unused]] const RowParameters<T>& p) {      \
-      [[maybe_unused]] typedef T L;                                                         \
-      return pull_;                                                                         \
-    }                                                                                       \
+#define TAPEGRAD_UNARY_FUNCTOR(name, domain_, saves_, f_, pull_, ...)                  \
+  struct unary_##name {                                                                \
+    static constexpr Domain domain = Domain::domain_;                                  \
+    static constexpr Saves saves = Saves::saves_;                                      \
+    template <class T>                                                                 \
+    [[gnu::always_inline]] static auto f([[maybe_unused]] T x,                         \
+                                         [[maybe_unused]] const RowParameters<T>& p) { \
+      [[maybe_unused]] typedef T L;                                                    \
+      return f_;                                                                       \
+    }                                                                                  \
+    template <class T>                                                                 \
+    [[gnu::always_inline]] static T pull([[maybe_unused]] T g, [[maybe_unused]] T x,   \
+                                         [[maybe_unused]] T y,                         \
+                                         [[maybe_unused]] const RowParameters<T>& p) { \
+      [[maybe_unused]] typedef T L;                                                    \
+      return pull_;                                                                    \
+    }                                                                                  \
   };
 
 #define TAPEGRAD_BINARY_FUNCTOR(name, domain_, mode_, saves_a_, saves_b_, f_, pull_a_, pull_b_,  \

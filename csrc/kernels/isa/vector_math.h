@@ -7,4 +7,5 @@
 #include "kernels/isa/vector_math_exp.h"
 #include "kernels/isa/vector_math_log.h"
 #include "kernels/isa/vector_math_pow.h"
+#include "kernels/isa/vector_math_special.h"
 #include "kernels/isa/vector_math_trig.h"

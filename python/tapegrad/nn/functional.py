@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tapegrad._C import Tensor
 
 __all__ = [_name for _name in dir(_C._nn) if not _name.startswith("_")]
-__all__ += ["log_softmax", "relu_", "sigmoid", "softmax", "tanh"]
+__all__ += ["gumbel_softmax", "log_softmax", "relu_", "sigmoid", "softmax", "softmin", "tanh"]
 
 sigmoid = _C.sigmoid
 tanh = _C.tanh
@@ -56,6 +56,44 @@ def log_softmax(
     if dim is None:
         dim = _implicit_dim("log_softmax", input.dim(), _stacklevel)
     return _C.log_softmax(input, dim, dtype=dtype)
+
+
+def softmin(
+    input: Tensor,
+    dim: int | None = None,
+    _stacklevel: int = 3,
+    dtype: _C.dtype | None = None,
+) -> Tensor:
+    """:func:`softmax` of ``-input``.
+
+    >>> import tapegrad as tg
+    >>> tg.nn.functional.softmin(tg.tensor([0.0, 1.0]), dim=0)
+    tensor([0.7311, 0.2689])
+    """
+    if dim is None:
+        dim = _implicit_dim("softmin", input.dim(), _stacklevel)
+    return _C.softmax(-input, dim, dtype=dtype)
+
+
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """A sample of the Gumbel-softmax distribution (Jang et al., 2017) along ``dim``.
+
+    With ``hard`` the result is one-hot, and the gradient is that of the soft sample. ``eps`` has no
+    effect, as in PyTorch.
+
+    >>> import tapegrad as tg
+    >>> tg.nn.functional.gumbel_softmax(tg.zeros(2, 3), hard=True).sum().item()
+    2.0
+    """
+    noise = -_C.empty_like(logits).exponential_().log()
+    soft = _C.softmax((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.argmax(dim, keepdim=True)
+    one_hot = _C.zeros_like(logits).scatter_(dim, index, 1.0)
+    return one_hot - soft.detach() + soft
 
 
 def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
