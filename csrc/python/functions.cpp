@@ -376,8 +376,7 @@ constexpr std::pair<const char*, const char*> kAliases[] = {
     {"arcsin", "asin"},        {"arctan", "atan"},      {"arccosh", "acosh"},
     {"arcsinh", "asinh"},      {"arctanh", "atanh"},    {"arctan2", "atan2"},
     {"fix", "trunc"},          {"ger", "outer"},        {"row_stack", "vstack"},
-    {"trapz", "trapezoid"},
-    {"sgn", "sign"},
+    {"trapz", "trapezoid"},    {"sgn", "sign"},
 };
 
 using Space = std::map<std::string, Overloads*>;
