@@ -29,6 +29,9 @@ TAPEGRAD_API Tensor arange(Scalar start, Scalar end, Scalar step = 1,
                            std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor linspace(Scalar start, Scalar end, int64_t steps,
                              std::optional<DType> dtype = {});
+/// Powers of `base` from base^start to base^end.
+TAPEGRAD_API Tensor logspace(Scalar start, Scalar end, int64_t steps, double base = 10.0,
+                             std::optional<DType> dtype = {});
 TAPEGRAD_API Tensor eye(int64_t n, std::optional<int64_t> m = {}, std::optional<DType> dtype = {});
 /// A 0-d tensor; copies from memory are made with from_values.
 TAPEGRAD_API Tensor scalar_tensor(Scalar value, std::optional<DType> dtype = {});

@@ -1,0 +1,203 @@
+// Padding: by a constant, or by the tensor's own elements.
+#include <algorithm>
+
+#include "autograd/entry.h"
+#include "core/text.h"
+#include "kernels/copy.h"
+#include "ops/registry.h"
+#include "tapegrad/error.h"
+#include "tapegrad/ops.h"
+
+namespace tapegrad {
+namespace {
+
+using autograd::Inputs;
+using autograd::Pull;
+using autograd::Push;
+using namespace ops;
+
+/// What goes before and after each dimension; negative amounts cut.
+struct Margins {
+  Dims before;
+  Dims after;
+};
+
+/// From PyTorch's list: the last dimension's pair first.
+Margins margins_of(const Tensor& input, IntSpan pad) {
+  if (pad.size() % 2 != 0 || static_cast<int64_t>(pad.size()) > 2 * input.dim()) {
+    throw ShapeError(core::text("pad: expected pairs for at most ", input.dim(),
+                                " dimensions, got ", shape_string(pad), " for a ",
+                                core::describe(input)));
+  }
+  Margins m;
+  for (int64_t d = 0; d < input.dim(); ++d) {
+    const auto at = static_cast<size_t>(2 * (input.dim() - 1 - d));
+    m.before.push_back(at < pad.size() ? pad[at] : 0);
+    m.after.push_back(at < pad.size() ? pad[at + 1] : 0);
+  }
+  return m;
+}
+
+Dims negated(const Dims& dims) {
+  Dims result;
+  for (int i = 0; i < dims.size(); ++i) result.push_back(-dims[i]);
+  return result;
+}
+
+/// The shape that padding gives; throws when nothing, or less, is left of a dimension.
+Dims padded_sizes(const Tensor& input, const Margins& m) {
+  Dims sizes;
+  for (int d = 0; d < m.before.size(); ++d) {
+    const int64_t size = input.sizes()[static_cast<size_t>(d)] + m.before[d] + m.after[d];
+    if (size < 0) {
+      throw ShapeError(core::text("pad: the margins ", m.before[d], " and ", m.after[d],
+                                  " leave dimension ", d, " of a ", core::describe(input),
+                                  " with a negative size"));
+    }
+    sizes.push_back(size);
+  }
+  return sizes;
+}
+
+struct ConstantPadRule : autograd::Rule {
+  static constexpr const char* name = "ConstantPadNd";
+  Margins margins;
+  Scalar value;
+
+  Tensor forward(Inputs in) const {
+    const Tensor& x = in[0];
+    Tensor result = core::make_tensor(padded_sizes(x, margins), x.dtype());
+    kernels::fill_values(result, value);
+    // The window that both share.
+    Dims sizes;
+    int64_t to = 0;
+    int64_t from = x.storage_offset();
+    for (int d = 0; d < margins.before.size(); ++d) {
+      const auto at = static_cast<size_t>(d);
+      const int64_t cut = std::max<int64_t>(0, -margins.before[d]);
+      const int64_t cut_after = std::max<int64_t>(0, -margins.after[d]);
+      const int64_t size = x.sizes()[at] - cut - cut_after;
+      if (size <= 0) return result;
+      sizes.push_back(size);
+      to += std::max<int64_t>(0, margins.before[d]) * result.strides()[at];
+      from += cut * x.strides()[at];
+    }
+    kernels::copy_values(core::make_alias(result, sizes, result.strides(), to),
+                         core::make_alias(x, sizes, x.strides(), from));
+    return result;
+  }
+  Tensor moved(const Tensor& x, bool back) const {
+    ConstantPadRule rule;
+    rule.margins = back ? Margins{negated(margins.before), negated(margins.after)} : margins;
+    rule.value = 0;
+    return autograd::enter(std::move(rule), x);
+  }
+  void pull(Pull& p) const { p.set(0, moved(p.grad(), true)); }
+  Tensor push(Push& p) const { return moved(p.tangent(0), false); }
+};
+
+enum class Border : uint8_t { Reflect, Replicate, Circular };
+
+/// The element that stands at each place of a padded dimension.
+Tensor border_index(Border border, int64_t size, int64_t before, int64_t after) {
+  const int64_t total = size + before + after;
+  Tensor index = empty({total}, DType::Int64);
+  auto* out = index.data_ptr<int64_t>();
+  for (int64_t i = 0; i < total; ++i) {
+    int64_t at = i - before;
+    switch (border) {
+      case Border::Reflect:
+        if (at < 0) at = -at;
+        if (at >= size) at = 2 * (size - 1) - at;
+        break;
+      case Border::Replicate:
+        at = std::clamp<int64_t>(at, 0, size - 1);
+        break;
+      case Border::Circular:
+        at = (at % size + size) % size;
+        break;
+    }
+    out[i] = at;
+  }
+  return index;
+}
+
+void check_border(const char* mode, Border border, const Tensor& input, IntSpan pad,
+                  const Margins& m) {
+  const auto padded = static_cast<int64_t>(pad.size()) / 2;
+  if (padded < 1 || padded > 3 || (input.dim() != padded + 1 && input.dim() != padded + 2)) {
+    throw UnsupportedError(core::text(
+        "pad: mode '", mode, "' takes the last 1, 2 or 3 of 2 to 5 dimensions (a batch, channels, ",
+        "and those), got padding ", shape_string(pad), " for a ", core::describe(input)));
+  }
+  for (int64_t d = input.dim() - padded; d < input.dim(); ++d) {
+    const int64_t size = input.sizes()[static_cast<size_t>(d)];
+    const int64_t most = std::max(m.before[static_cast<int>(d)], m.after[static_cast<int>(d)]);
+    const bool fits = border == Border::Reflect    ? most < size
+                      : border == Border::Circular ? most <= size
+                                                   : size > 0;
+    if (!fits) {
+      throw ShapeError(core::text("pad: mode '", mode, "' cannot pad dimension ", d, " of size ",
+                                  size, " by ", most, " (", core::describe(input), ")"));
+    }
+  }
+}
+
+Tensor pad_by_border(const char* mode, Border border, const Tensor& input, IntSpan pad) {
+  const Margins m = margins_of(input, pad);
+  check_border(mode, border, input, pad, m);
+  padded_sizes(input, m);
+  Tensor result = input;
+  for (int64_t d = 0; d < input.dim(); ++d) {
+    const auto at = static_cast<int>(d);
+    if (m.before[at] == 0 && m.after[at] == 0) continue;
+    const int64_t size = input.sizes()[static_cast<size_t>(d)];
+    result = index_select(result, d, border_index(border, size, m.before[at], m.after[at]));
+  }
+  return result.impl() == input.impl() ? clone(input) : result;
+}
+
+Tensor pad(const Tensor& input, IntSpan pad, std::string_view mode, std::optional<double> value) {
+  if (mode == "constant") {
+    ConstantPadRule rule;
+    rule.margins = margins_of(input, pad);
+    rule.value = is_floating_point(input.dtype())
+                     ? Scalar(value.value_or(0.0))
+                     : Scalar(static_cast<int64_t>(value.value_or(0.0)));
+    padded_sizes(input, rule.margins);
+    return autograd::enter(std::move(rule), input);
+  }
+  if (value && *value != 0) {
+    throw ValueError(core::text("pad: mode '", mode, "' takes no value, got ", *value));
+  }
+  if (mode == "reflect") return pad_by_border("reflect", Border::Reflect, input, pad);
+  if (mode == "replicate") return pad_by_border("replicate", Border::Replicate, input, pad);
+  if (mode == "circular") return pad_by_border("circular", Border::Circular, input, pad);
+  throw UnsupportedError(core::text(
+      "pad: mode must be 'constant', 'reflect', 'replicate' or 'circular', got '", mode, "'"));
+}
+
+TAPEGRAD_OP(kNN, "pad(Tensor input, int[] pad, str mode='constant', float? value=None) -> Tensor",
+            R"(The tensor with margins around it.
+
+Args:
+    input: a tensor
+    pad: sizes of the margins: before and after the last dimension, before and after the one before it, ...; negative ones cut
+    mode: 'constant': filled with value; 'reflect': mirrored at the edge's elements; 'replicate': the edge's elements; 'circular':
+        the other side's elements. The last three pad the last 1, 2 or 3 of 2 to 5 dimensions
+    value: for 'constant'; 0 by default
+
+Raises:
+    ShapeError: margins that do not fit
+    NotImplementedError: a mode that does not take so many dimensions
+
+Example:
+    >>> import tapegrad as tg
+    >>> tg.nn.functional.pad(tg.tensor([[1., 2.]]), (1, 1), value=9.)
+    tensor([[9., 1., 2., 9.]])
+    >>> tg.nn.functional.pad(tg.tensor([[1., 2., 3.]]), (2, 0), mode="reflect")
+    tensor([[3., 2., 1., 2., 3.]]))",
+            &pad);
+
+}  // namespace
+}  // namespace tapegrad
