@@ -40,6 +40,15 @@ TESTED_ELSEWHERE: dict[str, str] = {
     ),
     **dict.fromkeys(("tril_indices", "triu_indices"), "test_arrange.py"),
     **dict.fromkeys(
+        ("embedding", "one_hot", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout"),
+        "test_functional.py",
+    ),
+    **dict.fromkeys(
+        ("feature_alpha_dropout", "log_normal_", "cauchy_", "geometric_", "random_"),
+        "test_functional.py",
+    ),
+    **dict.fromkeys(("multinomial", "logspace"), "test_functional.py"),
+    **dict.fromkeys(
         ("linspace", "eye", "zeros_like", "ones_like", "empty_strided", "scalar_tensor"),
         "test_creation.py",
     ),

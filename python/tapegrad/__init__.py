@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from tapegrad import linalg as linalg
     from tapegrad import nn as nn
     from tapegrad import optim as optim
+    from tapegrad import random as random
     from tapegrad import special as special
     from tapegrad import testing as testing
     from tapegrad import utils as utils
@@ -75,6 +76,7 @@ _LAZY: dict[str, str | None] = {
     "nn": None,
     "optim": None,
     "serialization": None,
+    "random": None,
     "special": None,
     "testing": None,
     "utils": None,
