@@ -78,7 +78,7 @@ Tensor drop_in(const char* op, const Tensor& x, double p, bool training, bool in
   return autograd::assign_inplace(op, written, result);
 }
 
-#define TAPEGRAD_CHANNEL_DROPOUT(name, unbatched, batched, shapes)                                \
+#define TAPEGRAD_CHANNEL_DROPOUT(name, unbatched, batched, shapes, example)                       \
   TAPEGRAD_OP(                                                                                    \
       kNN, #name "(Tensor input, float p=0.5, bool training=True, bool inplace=False) -> Tensor", \
       "Sets whole channels to zero with probability p and scales the others by 1 / (1 - p).\n\n"  \
@@ -86,13 +86,13 @@ Tensor drop_in(const char* op, const Tensor& x, double p, bool training, bool in
       "\n    p: probability of a channel to be dropped\n    training: False returns input as it " \
       "is\n    inplace: write the result into input\n\nRaises:\n    ValueError: p outside [0, "   \
       "1]\n\nExample:\n    >>> import tapegrad as tg\n    >>> tg.nn.functional." #name            \
-      "(tg.ones(2, 3, 4), 1.0).sum()\n    tensor(0.)",                                            \
+      "(tg.ones(" example "), 1.0).sum()\n    tensor(0.)",                                        \
       +[](const Tensor& x, double p, bool training, bool inplace) {                               \
         return drop_in(#name, x, p, training, inplace, unbatched, batched);                       \
       })
-TAPEGRAD_CHANNEL_DROPOUT(dropout1d, 2, 3, "(C, L) or (N, C, L)");
-TAPEGRAD_CHANNEL_DROPOUT(dropout2d, 3, 4, "(N, C, H, W), or (N, C, L)");
-TAPEGRAD_CHANNEL_DROPOUT(dropout3d, 4, 5, "(C, D, H, W) or (N, C, D, H, W)");
+TAPEGRAD_CHANNEL_DROPOUT(dropout1d, 2, 3, "(C, L) or (N, C, L)", "2, 3, 4");
+TAPEGRAD_CHANNEL_DROPOUT(dropout2d, 3, 4, "(N, C, H, W), or (N, C, L)", "2, 3, 4, 4");
+TAPEGRAD_CHANNEL_DROPOUT(dropout3d, 4, 5, "(C, D, H, W) or (N, C, D, H, W)", "2, 3, 4, 4, 4");
 
 #define TAPEGRAD_ALPHA_DROPOUT(name, what, by_channel)                                             \
   TAPEGRAD_OP(                                                                                     \

@@ -298,7 +298,7 @@ Args:
 Example:
     >>> import tapegrad as tg
     >>> tg.pairwise_distance(tg.tensor([[3., 0.]]), tg.tensor([[0., 4.]]))
-    tensor([5.0000]))",
+    tensor([5.]))",
             &pairwise_distance);
 
 }  // namespace
