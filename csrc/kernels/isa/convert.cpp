@@ -90,8 +90,7 @@ constexpr int64_t kTile = 16;
 /// One tile by way of a small buffer: whole cache lines come in and go out at once, so that rows
 /// whose distance is a power of two, which share a set of the cache, do not push each other out.
 template <class Item>
-void transpose_tile(const Item* from, int64_t from_stride, Item* to,
-                                    int64_t to_stride) {
+void transpose_tile(const Item* from, int64_t from_stride, Item* to, int64_t to_stride) {
   Item tile[kTile][kTile + 1];
   for (int64_t j = 0; j < kTile; ++j) {
 #pragma omp simd
