@@ -342,3 +342,41 @@ def test_errors(name: str) -> None:
     call, kind, text = ERRORS[name]
     with pytest.raises((kind, RuntimeError), match=text):
         call()
+
+
+def test_derivatives_of_sinc_at_zero_and_around_the_seam_of_its_series() -> None:
+    mpmath = pytest.importorskip("mpmath")
+    points = [0.0, 1e-9, 0.19, 0.2, 0.21, -0.5]
+    x = tg.tensor(points, dtype=tg.float64, requires_grad=True)
+    derivative = tg.sinc(x)
+    for order in (1, 2, 3):
+        (derivative,) = tg.autograd.grad(derivative.sum(), x, create_graph=True)
+        with mpmath.workdps(40):
+            exact = [
+                float(mpmath.diff(lambda t: mpmath.sinc(mpmath.pi * t), mpmath.mpf(p), order))
+                for p in points
+            ]
+        assert derivative.tolist() == pytest.approx(exact, rel=1e-11, abs=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["fmod", "remainder"])
+def test_remainders_are_exact_for_near_and_for_far_quotients(name: str, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal(4000) * 10.0 ** rng.integers(-8, 8, 4000)
+    b = rng.standard_normal(4000) * 10.0 ** rng.integers(-3, 3, 4000)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 5.0, -7.5, 1e38, 1e-44])
+    pairs = [
+        (a, b),
+        (np.round(a) * b, b),
+        *((x.ravel(), y.ravel()) for x, y in [np.meshgrid(special, special)]),
+    ]
+    for x, y in pairs:
+        left, right = x.astype(dtype), y.astype(dtype)
+        with np.errstate(all="ignore"):
+            expected = getattr(np, name)(left, right)
+        got = getattr(tg, name)(tg.from_numpy(left), tg.from_numpy(right)).numpy()
+        if name == "remainder":  # PyTorch's is NaN-free differently: an infinite divisor keeps a
+            finite = np.isfinite(right)
+            got, expected = got[finite], expected[finite]
+        assert np.array_equal(got, expected, equal_nan=True)

@@ -221,6 +221,7 @@ TAPEGRAD_OP(
 Tensor polygamma(int64_t n, const Tensor& input) {
   if (n < 0) throw ValueError(core::text("polygamma: n must not be negative, got ", n));
   if (n == 0) return digamma(input);
+  if (n == 1) return unary<unary_trigamma>(input, {});
   // (-1)^(n + 1) n! zeta(n + 1, x), and the factor of the next one.
   const double factor = (n % 2 ? 1.0 : -1.0) * std::tgamma(static_cast<double>(n) + 1);
   const double next = -factor * (static_cast<double>(n) + 1);

@@ -16,7 +16,8 @@
         "Whether each element is positive infinity", "[1., math.inf, -math.inf]", "tensor([False,  True, False])") \
   UNARY(isneginf, Bool, None, (isneginf(x)), (zero_of(g)), \
         "Whether each element is negative infinity", "[1., math.inf, -math.inf]", "tensor([False, False,  True])") \
-  UNARY(sinc, Float, X, (sinc(x)), (choose(x == L(0), zero_of(g), g * ((cos_pi(x) - sinc(x)) / x))), \
+  UNARY(sinc, Float, X, (sinc(x)), (g * choose(x * x < L(0.04), x * (L(-3.2898681336964528729) + x * x * (L(3.2469697011334145745) + x * x * (L(-1.1445109447325052822) + x * x * (L(0.20918278254123840404) + x * x * (L(-0.023460810354558236375) + x * x * (L(0.0017811455163728520442) + x * x * (L(-0.000097662231263189326643) + x * x * (L(4.0499478466192442422e-6))))))))), \
+             (cos_pi(x) - sinc(x)) / choose(x * x < L(0.04), zero_of(x) + L(1), x))), \
         "Normalised sine sin(pi x) / (pi x) of each element, 1 at 0", "[0., 0.5]", "tensor([1.0000, 0.6366])") \
   UNARY(lgamma, Float, X, (lgamma(x)), (g * digamma(x)), \
         "Logarithm of the absolute value of the gamma function of each element", "[0.5, 4.]", "tensor([0.5724, 1.7918])") \
@@ -34,6 +35,8 @@
              (choose((x >= p[0]) & (x <= p[1]), g / (x * (L(1) - x)), outside_of(g, p[2])))) \
   PARAMETRIC(nan_to_num, Float, X, (number_of(x, p[0], p[1], p[2])), \
              (choose(isfinite(x), g, zero_of(g)))) \
+  PARAMETRIC(trigamma, Float, X, (trigamma(x)), \
+             (g * (zeta_next(L(2), x) * L(-2)))) \
   PARAMETRIC(polygamma, Float, X, (zeta(p[0], x) * p[1]), \
              (g * (zeta_next(p[0], x) * p[2]))) \
   PARAMETRIC(zeta_of, Float, X, (zeta(p[0], x)), \

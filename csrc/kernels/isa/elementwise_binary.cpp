@@ -21,6 +21,43 @@ template <class T, class R, class F>
   }
 }
 
+/// The rows around fmod in vector form, for a block whose quotients allow it.
+template <class Op, class T>
+[[gnu::always_inline]] inline T near_division(T a, T b) {
+  const T r = near_fmod(a, b);
+  if constexpr (__is_same(Op, binary_fmod)) return r;
+  if constexpr (__is_same(Op, binary_remainder)) return remainder_from(r, b);
+  if constexpr (__is_same(Op, binary_floor_divide)) return floor_quotient(a, b, r);
+}
+
+template <class Op>
+constexpr bool kIsDivision = __is_same(Op, binary_fmod) || __is_same(Op, binary_remainder) ||
+                             __is_same(Op, binary_floor_divide);
+
+/// In blocks: vector code where all quotients are near, else the C library's fmod.
+template <class Op, class T>
+void division_loop(T* out, const T* a, const T* b, const int64_t* steps, int64_t n,
+                   const RowParameters<T>& p) {
+  constexpr int64_t kBlock = 256;
+  const auto near = [](T x, T y) { return near_division<Op>(x, y); };
+  const auto exact = [p](T x, T y) { return Op::f(x, y, p); };
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t count = n - begin < kBlock ? n - begin : kBlock;
+    const T* x = a + (steps[0] == 0 ? 0 : begin);
+    const T* y = b + (steps[1] == 0 ? 0 : begin);
+    T fits[kBlock];
+    binary_loop(fits, x, y, steps, count,
+                [](T u, T v) { return has_near_quotient(u, v) ? T(0) : T(1); });
+    T misfits = T(0);
+#pragma omp simd reduction(+ : misfits)
+    for (int64_t i = 0; i < count; ++i) misfits += fits[i];
+    if (misfits == T(0))
+      binary_loop(out + begin, x, y, steps, count, near);
+    else
+      binary_loop(out + begin, x, y, steps, count, exact);
+  }
+}
+
 template <class Op, class T>
 void forward_loop(void* out, const void* const* in, const int64_t* steps, int64_t n,
                   const LoopParameters& parameters) {
@@ -28,7 +65,9 @@ void forward_loop(void* out, const void* const* in, const int64_t* steps, int64_
   const auto f = [p](T a, T b) { return Op::f(a, b, p); };
   const T* a = static_cast<const T*>(in[0]);
   const T* b = static_cast<const T*>(in[1]);
-  if constexpr (Op::domain == Domain::Bool) {
+  if constexpr (kIsDivision<Op> && !__is_same(T, int64_t)) {
+    division_loop<Op>(static_cast<T*>(out), a, b, steps, n, p);
+  } else if constexpr (Op::domain == Domain::Bool) {
     binary_loop(static_cast<unsigned char*>(out), a, b, steps, n, f);
   } else {
     binary_loop(static_cast<T*>(out), a, b, steps, n, f);

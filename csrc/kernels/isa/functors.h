@@ -53,10 +53,6 @@ template <class T>
   return x == T(-__builtin_inf());
 }
 template <class T>
-[[gnu::always_inline]] inline T trigamma(T x) {
-  return zeta(T(2), x);
-}
-template <class T>
 [[gnu::always_inline]] inline T outside_of(T, T value) {
   return value;
 }
@@ -154,22 +150,28 @@ template <class T>
 [[gnu::always_inline]] inline T trunc_divide(T a, T b) {
   return trunc(a / b);
 }
-/// Python's %: the result has the divisor's sign.
+/// Python's %, from fmod's result: that of the divisor's sign.
+template <class T>
+[[gnu::always_inline]] inline T remainder_from(T r, T b) {
+  return r != T(0) && ((r < T(0)) != (b < T(0))) ? r + b : r;
+}
 template <class T>
 [[gnu::always_inline]] inline T remainder(T a, T b) {
-  const T r = fmod(a, b);
-  return r != T(0) && ((r < T(0)) != (b < T(0))) ? r + b : r;
+  return remainder_from(fmod(a, b), b);
 }
 /// Python's //: from the exact remainder, since floor(a / b) can be off by one after rounding.
 template <class T>
-[[gnu::always_inline]] inline T floor_divide(T a, T b) {
-  const T r = fmod(a, b);
+[[gnu::always_inline]] inline T floor_quotient(T a, T b, T r) {
   const T q = (a - r) / b;
   const T lowered = r != T(0) && ((r < T(0)) != (b < T(0))) ? q - T(1) : q;
   const T whole = floor(lowered);
   const T nearest = lowered - whole > T(0.5) ? whole + T(1) : whole;
   const T signed_zero = copysign(T(0), a / b);
   return b == T(0) ? a / b : lowered == T(0) ? signed_zero : nearest;
+}
+template <class T>
+[[gnu::always_inline]] inline T floor_divide(T a, T b) {
+  return floor_quotient(a, b, fmod(a, b));
 }
 
 /// p[i] of a row.

@@ -97,6 +97,29 @@ TAPEGRAD_INLINE T hypot(T x, T y) {
   return select(ax == kInfinity<T>, ax, select(ay == kInfinity<T>, ay, length));
 }
 
+// Whether near_fmod(x, y) is exact: the quotient has so few digits that it is found at once. False
+// for NaN, an infinite x and y = 0.
+template <Real T>
+TAPEGRAD_INLINE bool has_near_quotient(T x, T y) {
+#ifndef __FMA__
+  if constexpr (!kIsFloat<T>) return false;
+#endif
+  constexpr T kLimit = kIsFloat<T> ? T(0x1p28) : T(0x1p50);
+  return abs(x / y) < kLimit;
+}
+// In double the whole quotient, its product with y and the difference are exact.
+TAPEGRAD_INLINE float near_fmod(float x, float y) {
+  const double wide = static_cast<double>(x);
+  const double divisor = static_cast<double>(y);
+  return copysign(static_cast<float>(wide - trunc(wide / divisor) * divisor), x);
+}
+// The quotient may have been rounded up to a whole number: the remainder is then negative by y.
+TAPEGRAD_INLINE double near_fmod(double x, double y) {
+  const double magnitude = abs(x);
+  const double divisor = abs(y);
+  const double r = fma(-trunc(magnitude / divisor), divisor, magnitude);
+  return copysign(r + select(r < 0.0, divisor, 0.0), x);
+}
 // Exact for all numbers, by the C library: such a loop does not become vector code.
 TAPEGRAD_INLINE float fmod(float x, float y) { return __builtin_fmodf(x, y); }
 TAPEGRAD_INLINE double fmod(double x, double y) { return __builtin_fmod(x, y); }

@@ -259,10 +259,34 @@ TAPEGRAD_INLINE float digamma(float x) {
   return static_cast<float>(digamma(static_cast<double>(x)));
 }
 
+// The derivative of digamma in the same way: the sum of (x + k)^-2.
+TAPEGRAD_INLINE double trigamma(double x) {
+  constexpr double kPi = 0x1.921fb54442d18p+1;
+  const bool reflect = x < 0.0;
+  double y = select(reflect, 1.0 - x, x);
+  double sum = 0.0;
+  for (int k = 0; k < 10; ++k) {
+    const bool small = y < 10.0;
+    sum += select(small, 1.0 / (y * y), 0.0);
+    y += select(small, 1.0, 0.0);
+  }
+  const double inverse = 1.0 / y;
+  const double z = inverse * inverse;
+  const double series =
+      z * horner(z, 1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66, -691.0 / 2730, 7.0 / 6);
+  const double positive = sum + (inverse * (1.0 + series) + 0.5 * z);
+  const double sine = sin_pi(x);
+  return select(reflect, kPi * kPi / (sine * sine) - positive, positive);
+}
+TAPEGRAD_INLINE float trigamma(float x) {
+  return static_cast<float>(trigamma(static_cast<double>(x)));
+}
+
 // Hurwitz's zeta, the sum of (q + k)^-s: terms up to q + k >= 10, then Euler and Maclaurin's
 // series. A function of its own: every term is a power.
 [[gnu::noinline]] static double zeta(double s, double q) {
   if (s == 1.0) return kInfinity<double>;
+  if (s == 2.0 && q > 0.0) return trigamma(q);
   if (!(s > 1.0) || isnan(q)) return kNaN<double>;
   if (q <= 0.0) {
     if (floor(q) == q) return kInfinity<double>;
