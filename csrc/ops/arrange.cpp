@@ -158,8 +158,8 @@ Tensor flip(const Tensor& input, IntSpan dims) {
 }
 
 Tensor roll(const Tensor& input, IntSpan shifts, IntSpan dims) {
-  if (shifts.size() == 0) throw ShapeError("roll: shifts must not be empty");
-  if (dims.size() == 0) {
+  if (shifts.empty()) throw ShapeError("roll: shifts must not be empty");
+  if (dims.empty()) {
     if (shifts.size() != 1) {
       throw ShapeError(core::text("roll: shifts and dims must have as many entries, got ",
                                   shape_string(shifts), " and none"));

@@ -55,7 +55,7 @@ using Drop = Tensor (*)(const Tensor&, double);
 Tensor apply(const char* op, const Tensor& x, double p, bool training, bool inplace, Drop drop) {
   check(op, x, p);
   if (!training || p == 0) return x;
-  const Tensor result = drop(x, p);
+  Tensor result = drop(x, p);
   if (!inplace) return result;
   Tensor written = x;
   return autograd::assign_inplace(op, written, result);
@@ -72,7 +72,7 @@ Tensor drop_in(const char* op, const Tensor& x, double p, bool training, bool in
   if (x.dim() != unbatched || unbatched == 3)  // PyTorch's dropout2d takes 3 dimensions as batched
     return apply(op, x, p, training, inplace, &drop_channels);
   if (!training || p == 0) return x;
-  const Tensor result = squeeze(drop_channels(unsqueeze(x, 0), p), 0);
+  Tensor result = squeeze(drop_channels(unsqueeze(x, 0), p), 0);
   if (!inplace) return result;
   Tensor written = x;
   return autograd::assign_inplace(op, written, result);

@@ -244,7 +244,7 @@ Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights,
 
 Tensor corrcoef(const Tensor& input) {
   const Tensor c = cov(input, 1, {}, {});
-  if (c.dim() == 0) return c / c;
+  if (c.dim() == 0) return c / c;  // NOLINT(misc-redundant-expression): 1, or NaN
   const Tensor spread = sqrt(diagonal(c));
   return clamp(c / unsqueeze(spread, 1) / unsqueeze(spread, 0), Scalar(-1), Scalar(1));
 }

@@ -141,7 +141,7 @@ Tensor vander(const Tensor& x, std::optional<int64_t> count, bool increasing) {
   const DType type = is_floating_point(x.dtype()) ? x.dtype() : DType::Int64;
   if (n == 0) return empty({x.numel(), 0}, type);
   const Tensor column = unsqueeze(to(x, type), 1);
-  const Tensor first = ones_like(column);
+  Tensor first = ones_like(column);
   if (n == 1) return first;
   const Tensor parts[] = {first, cumprod(expand(column, {x.numel(), n - 1}), 1)};
   const Tensor result = cat(TensorList(parts, 2), 1);
@@ -253,7 +253,7 @@ std::vector<Tensor> meshgrid(TensorList tensors, std::string_view indexing) {
     throw ShapeError(
         core::text("meshgrid: indexing must be \"xy\" or \"ij\", got \"", indexing, "\""));
   }
-  if (tensors.size() == 0) throw ShapeError("meshgrid: expects at least one tensor");
+  if (tensors.empty()) throw ShapeError("meshgrid: expects at least one tensor");
   Dims shape;
   for (const Tensor& x : tensors) {
     if (x.dim() > 1) {
@@ -278,7 +278,7 @@ std::vector<Tensor> meshgrid(TensorList tensors, std::string_view indexing) {
 }
 
 Tensor block_diag(TensorList tensors) {
-  if (tensors.size() == 0) return empty({1, 0});
+  if (tensors.empty()) return empty({1, 0});
   std::vector<Tensor> blocks;
   DType type = tensors[0].dtype();
   int64_t width = 0;

@@ -531,12 +531,12 @@ void check_lerp(const Tensor& input, const Tensor& end, const Tensor* weight) {
 Tensor addcmul(const Tensor& input, const Tensor& tensor1, const Tensor& tensor2, Scalar value) {
   AddProductRule rule;
   rule.value = value;
-  return autograd::enter(std::move(rule), input, tensor1, tensor2);
+  return autograd::enter(rule, input, tensor1, tensor2);
 }
 Tensor addcdiv(const Tensor& input, const Tensor& tensor1, const Tensor& tensor2, Scalar value) {
   AddQuotientRule rule;
   rule.value = value;
-  return autograd::enter(std::move(rule), input, tensor1, tensor2);
+  return autograd::enter(rule, input, tensor1, tensor2);
 }
 Tensor lerp(const Tensor& input, const Tensor& end, const Tensor& weight) {
   check_lerp(input, end, &weight);

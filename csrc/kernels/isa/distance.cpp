@@ -29,7 +29,7 @@ template <class T>
 struct Largest {
   TAPEGRAD_INLINE static T step(T sum, T d, T) {
     const T a = abs(d);
-    return a > sum || a != a ? a : sum;
+    return a > sum || a != a ? a : sum;  // NOLINT(misc-redundant-expression): NaN
   }
   TAPEGRAD_INLINE static T end(T sum, T) { return sum; }
 };

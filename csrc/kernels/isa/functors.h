@@ -137,8 +137,10 @@ inline Int lcm(Int a, Int b) { return a == 0 || b == 0 ? 0 : abs(a / gcd(a, b) *
 template <class T>
 [[gnu::always_inline]] inline bool is_close(T a, T b, T relative, T absolute, T equal_nan) {
   const T distance = abs(a - b);
-  const bool near = isfinite(distance) & (distance <= absolute + abs(relative * b));
-  return (a == b) | near | ((equal_nan != T(0)) & isnan(a) & isnan(b));
+  // Sums of 0 and 1: branches would keep the loop from becoming vector code.
+  const int near = int(isfinite(distance)) & int(distance <= absolute + abs(relative * b));
+  const int both_nan = int(equal_nan != T(0)) & int(isnan(a)) & int(isnan(b));
+  return (int(a == b) | near | both_nan) != 0;
 }
 /// From the nearer end, as PyTorch's lerp.
 template <class T>

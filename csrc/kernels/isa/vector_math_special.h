@@ -16,6 +16,12 @@
 #include "kernels/isa/vector_math_pow.h"
 #include "kernels/isa/vector_math_trig.h"
 
+// Declared here, since <cmath> would bring weak symbols along; lgamma's own would write a global.
+extern "C" {
+float lgammaf_r(float x, int* sign) noexcept;
+double lgamma_r(double x, int* sign) noexcept;
+}
+
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 
 // --- modified Bessel functions
@@ -209,11 +215,11 @@ TAPEGRAD_INLINE T ndtri(T p) {
 
 TAPEGRAD_INLINE float lgamma(float x) {
   int sign;
-  return __builtin_lgammaf_r(x, &sign);
+  return ::lgammaf_r(x, &sign);
 }
 TAPEGRAD_INLINE double lgamma(double x) {
   int sign;
-  return __builtin_lgamma_r(x, &sign);
+  return ::lgamma_r(x, &sign);
 }
 
 // sin(pi x) and cos(pi x), exact at whole and half numbers.
