@@ -72,3 +72,14 @@ def test_readme_python_blocks_run() -> None:
     for number, block in enumerate(blocks):
         code = block.split("```")[0]
         exec(compile(code, f"README.md, block {number}", "exec"), {"__name__": "readme"})
+
+
+def test_the_table_of_operations_is_that_of_the_tests(capsys: pytest.CaptureFixture[str]) -> None:
+    from tapegrad.testing import coverage
+
+    tests = pathlib.Path(__file__).parent
+    assert coverage.main(["--tests", str(tests), "--markdown"]) == 0
+    page = (tests.parent / "docs" / "operations.md").read_text()
+    assert page.endswith(capsys.readouterr().out)
+    assert coverage.main(["--tests", str(tests / "cpp")]) == 2
+    assert "op_table.py" in capsys.readouterr().err
