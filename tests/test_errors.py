@@ -273,3 +273,18 @@ def test_nan_is_carried_and_never_hidden() -> None:
     (x * x).sum().backward()
     assert np.isnan(x.grad[1].item())
     assert x.grad[0].item() == 2.0
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("view_as_complex", "complex numbers"),
+        ("view_as_real", "complex numbers"),
+        ("sparse_coo_tensor", "sparse tensors"),
+        ("quantize_per_tensor", "quantised tensors"),
+    ],
+)
+def test_what_is_out_of_scope_says_so(name: str, what: str) -> None:
+    with pytest.raises(AttributeError, match=f"{name}': {what} are out of scope"):
+        getattr(tg, name)
+    assert not hasattr(tg, name)

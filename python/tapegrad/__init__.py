@@ -114,9 +114,21 @@ __all__ = [_name for _name in dir(_C) if not _name.startswith("_")]
 __all__ += list(_LAZY)
 
 
+# What PyTorch has and this library leaves out, by the beginning of its names.
+_OUT_OF_SCOPE = {
+    ("complex", "cfloat", "cdouble", "chalf", "view_as_", "polar", "angle"): "complex numbers",
+    ("sparse", "coo"): "sparse tensors",
+    ("quant", "qint", "quint", "dequantize"): "quantised tensors",
+}
+
+
 def __getattr__(name: str) -> _Any:
     if name not in _LAZY:
-        raise AttributeError(f"module 'tapegrad' has no attribute '{name}'")
+        message = f"module 'tapegrad' has no attribute '{name}'"
+        for beginnings, what in _OUT_OF_SCOPE.items():
+            if name.startswith(beginnings):
+                message += f": {what} are out of scope"
+        raise AttributeError(message)
     from importlib import import_module
 
     home = _LAZY[name]
