@@ -19,11 +19,13 @@ from tapegrad.examples import _training, digits, fashion
 
 
 def start(name, *options, **kwargs):
+    # A process started in the background inherits that Ctrl-C is ignored.
     return subprocess.Popen(
         [sys.executable, "-m", f"tapegrad.examples.{name}", *map(str, options)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         **kwargs,
     )
 
