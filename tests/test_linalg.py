@@ -18,6 +18,11 @@ from tapegrad.autograd import gradcheck, gradgradcheck
 RNG = np.random.default_rng(7)
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(7))
+
+
 def normal(*shape: int) -> Any:
     return tg.tensor(RNG.standard_normal(shape))
 
@@ -131,9 +136,10 @@ def test_many_distances_by_products() -> None:
 # --- decompositions of larger matrices: the blocked paths ----------------------------------------
 
 
-def close(a: Any, b: Any, dtype: Any) -> bool:
+def close(a: Any, b: Any, dtype: Any, magnitude: float | None = None) -> bool:
+    """`magnitude`: what the rounding of `a` is proportional to, where that is not the size of `b`."""
     eps = 2.0**-52 if dtype == tg.float64 else 2.0**-23
-    scale = float(b.abs().max()) * max(b.shape[-1], 10)
+    scale = (magnitude or float(b.abs().max())) * max(b.shape[-1], 10)
     return float((a - b).abs().max()) <= 30 * eps * scale
 
 
@@ -150,8 +156,11 @@ def test_large_systems(n: int, dtype: Any) -> None:
         part = a[: shape[0], : shape[1]]
         p, low, up = tg.linalg.lu(part)
         assert close(p @ low @ up, part, dtype)
-    assert close(a @ tg.linalg.solve(a, b), b, dtype)
-    assert close(tg.linalg.solve(a, b.mT, left=False) @ a, b.mT, dtype)
+    x = tg.linalg.solve(a, b)
+    magnitude = float(a.abs().max() * x.abs().max())
+    assert close(a @ x, b, dtype, magnitude)
+    x = tg.linalg.solve(a, b.mT, left=False)
+    assert close(x @ a, b.mT, dtype, float(a.abs().max() * x.abs().max()))
     for upper in (False, True):
         t = factor.mT if upper else factor
         assert close(t @ tg.linalg.solve_triangular(t, b, upper=upper), b, dtype)
@@ -327,7 +336,7 @@ def awkward(kind: str, m: int, n: int, rng: Any) -> np.ndarray:
     "kind", ["zero", "rank-one", "graded", "sparse", "repeated", "bidiagonal", "huge", "tiny"]
 )
 def test_singular_values_of_awkward_matrices(kind: str) -> None:
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(7)
     for _ in range(25):
         m, n = rng.integers(1, 12, 2)
         a = awkward(kind, m, n, rng)
