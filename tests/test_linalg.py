@@ -137,7 +137,7 @@ def test_many_distances_by_products() -> None:
 
 
 def close(a: Any, b: Any, dtype: Any, magnitude: float | None = None) -> bool:
-    """`magnitude`: what the rounding of `a` is proportional to, where that is not the size of `b`."""
+    """Pass as `magnitude` what the rounding of `a` is proportional to, if not the size of `b`."""
     eps = 2.0**-52 if dtype == tg.float64 else 2.0**-23
     scale = (magnitude or float(b.abs().max())) * max(b.shape[-1], 10)
     return float((a - b).abs().max()) <= 30 * eps * scale

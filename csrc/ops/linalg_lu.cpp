@@ -334,8 +334,8 @@ struct DetRule : autograd::Rule {
     const Tensor scale = unsqueeze(unsqueeze(value, -1), -1) * weight;
     Tensor regular;
     if (is_watched({&A, &value, &p.grad(0)})) {
-      // The factors of A again, not of its transpose: where A is nearly singular, the last pivot is rounding and
-      // cancels only against itself.
+      // The factors of A again, not of its transpose: where A is nearly singular, the last pivot is
+      // rounding and cancels only against itself.
       const Tensor safe = some ? where(mask, identity_like(A), A) : A;
       regular = mT(autograd::enter(SolveRule{}, safe, identity_like(A))[0]) * scale;
     } else {
