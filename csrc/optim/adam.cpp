@@ -1,76 +1,11 @@
-#include "optim/adam.h"
-
-#include <cmath>
-
+// Adam and AdamW for C++ programs.
 #include "core/text.h"
 #include "kernels/copy.h"
 #include "optim/update.h"
 #include "tapegrad/error.h"
+#include "tapegrad/optim.h"
 
 namespace tapegrad {
-namespace optim {
-namespace {
-
-void check_steps(const UpdateList& list, TensorRefs steps) {
-  for (const Update& update : list.updates()) {
-    const auto i = static_cast<size_t>(update.index);
-    if (i >= steps.size()) {
-      throw ValueError(core::text("adam_: steps has ", steps.size(),
-                                  " entries, but there is a parameter ", update.index));
-    }
-    const Tensor& step = *steps[i];
-    if (!step.defined() || step.numel() != 1 || step.dtype() != DType::Float32) {
-      throw DTypeError(core::text(
-          "adam_: the step of parameter ", update.index, " must be a float32 tensor of one element",
-          step.defined() ? ", got a " + core::describe(step) : std::string()));
-    }
-  }
-}
-
-}  // namespace
-
-void adam_(TensorRefs params, TensorList grads, TensorRefs exp_avgs, TensorRefs exp_avg_sqs,
-           TensorRefs max_exp_avg_sqs, TensorRefs steps, const AdamOptions& options) {
-  UpdateList list("adam_", params, grads);
-  list.add_state("exp_avg", exp_avgs);
-  list.add_state("exp_avg_sq", exp_avg_sqs);
-  if (options.amsgrad) list.add_state("max_exp_avg_sq", max_exp_avg_sqs);
-  check_steps(list, steps);
-  const bool decoupled = options.decoupled_weight_decay;
-  kernels::AdamParameters parameters{};
-  parameters.beta1 = options.beta1;
-  parameters.beta2 = options.beta2;
-  parameters.eps = options.eps;
-  parameters.weight_decay = decoupled ? 0 : options.weight_decay;
-  parameters.shrink = decoupled ? 1 - options.lr * options.weight_decay : 1;
-  parameters.amsgrad = options.amsgrad;
-  parameters.maximize = options.maximize;
-  double known = 0, step_size = 0, root_scale = 0;
-  list.run([&](const kernels::UpdateTensors& tensors, const core::Operand* operands,
-               std::span<const Update> updates) {
-    parameters.tensors = tensors;
-    for (size_t t = 0; t < updates.size(); ++t) {
-      const Tensor& step = *steps[static_cast<size_t>(updates[t].index)];
-      const double count = double{*step.data_ptr<float>()} + 1;
-      if (count != known) {  // nearly always the same for all parameters
-        known = count;
-        step_size = options.lr / (1 - std::pow(options.beta1, count));
-        root_scale = 1 / std::sqrt(1 - std::pow(options.beta2, count));
-      }
-      parameters.step_size[t] = step_size;
-      parameters.root_scale[t] = root_scale;
-    }
-    launch_array(&kernels::adam_update, operands, parameters);
-  });
-  for (const Update& update : list.updates()) {
-    const Tensor& step = *steps[static_cast<size_t>(update.index)];
-    *step.data_ptr<float>() += 1;
-    step->bump_version();
-  }
-}
-
-}  // namespace optim
-
 namespace {
 
 void check(const char* name, const AdamOptions& options) {
@@ -130,7 +65,19 @@ void Adam::step() {
     tops.push_back(&state.max_exp_avg_sq);
     steps.push_back(&state.step);
   }
-  optim::adam_(refs, grads, exp_avgs, exp_avg_sqs, tops, steps, options_);
+  static const optim::Rule& plain = optim::find_rule("adam");
+  static const optim::Rule& with_maximum = optim::find_rule("adam_amsgrad");
+  const optim::TensorRefs lists[] = {exp_avgs, exp_avg_sqs, tops};
+  const optim::TensorRefs scalars[] = {steps};
+  const double numbers[] = {options_.lr, options_.beta1, options_.beta2, options_.eps};
+  const double decay = options_.weight_decay;
+  const bool decoupled = options_.decoupled_weight_decay;
+  optim::update_(
+      options_.amsgrad ? with_maximum : plain, decoupled ? "AdamW" : "Adam", refs, grads,
+      {.states = std::span(lists).first(options_.amsgrad ? 3 : 2), .scalars = scalars, .first = {}},
+      {.options = numbers,
+       .common = {options_.maximize ? -1.0 : 1.0, decoupled ? 0 : decay,
+                  decoupled ? 1 - options_.lr * decay : 1}});
   states_ = std::move(states);
 }
 

@@ -1,35 +1,11 @@
-#include "optim/sgd.h"
-
+// Stochastic gradient descent for C++ programs.
 #include "core/text.h"
+#include "kernels/copy.h"
 #include "optim/update.h"
 #include "tapegrad/error.h"
+#include "tapegrad/optim.h"
 
 namespace tapegrad {
-namespace optim {
-
-void sgd_(TensorRefs params, TensorList grads, TensorRefs momentum_buffers,
-          std::span<const uint8_t> first, const SGDOptions& options) {
-  UpdateList list("sgd_", params, grads);
-  if (options.momentum != 0) list.add_state("momentum buffer", momentum_buffers);
-  if (!first.empty() && first.size() != params.size()) {
-    throw ValueError(core::text("sgd_: first has ", first.size(), " entries for ", params.size(),
-                                " parameters"));
-  }
-  list.run([&](const kernels::UpdateTensors& tensors, const core::Operand* operands,
-               std::span<const Update> updates) {
-    kernels::SgdParameters parameters{tensors,           {},
-                                      options.lr,        options.momentum,
-                                      options.dampening, options.weight_decay,
-                                      options.nesterov,  options.maximize};
-    for (size_t t = 0; t < updates.size(); ++t) {
-      parameters.first[t] = !first.empty() && first[static_cast<size_t>(updates[t].index)] != 0;
-    }
-    launch_array(&kernels::sgd_update, operands, parameters);
-  });
-}
-
-}  // namespace optim
-
 namespace {
 
 void check(const SGDOptions& options) {
@@ -62,12 +38,22 @@ void SGD::step() {
   for (size_t i = 0; i < params().size(); ++i) {
     if (options_.momentum != 0 && grads[i].defined() && !buffers[i].defined()) {
       buffers[i] = core::make_like(params()[i], params()[i].dtype());
+      kernels::fill_values(buffers[i], 0);
       first[i] = 1;
     }
     refs.push_back(&params()[i]);
     buffer_refs.push_back(&buffers[i]);
   }
-  optim::sgd_(refs, grads, buffer_refs, first, options_);
+  const bool plain = options_.momentum == 0;
+  static const optim::Rule& descent = optim::find_rule("sgd");
+  static const optim::Rule& with_momentum = optim::find_rule("sgd_momentum");
+  const optim::TensorRefs states[] = {buffer_refs};
+  const double numbers[] = {options_.lr, options_.momentum, options_.dampening,
+                            options_.nesterov ? 1.0 : 0.0};
+  optim::update_(
+      plain ? descent : with_momentum, "SGD", refs, grads,
+      {.states = std::span(states).first(plain ? 0 : 1), .scalars = {}, .first = first},
+      {.options = numbers, .common = {options_.maximize ? -1.0 : 1.0, options_.weight_decay, 1}});
   momentum_buffers_ = std::move(buffers);
 }
 

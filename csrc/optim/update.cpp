@@ -1,5 +1,8 @@
 #include "optim/update.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "autograd/entry.h"
 #include "autograd/inplace.h"
 #include "core/text.h"
@@ -59,7 +62,6 @@ UpdateList::UpdateList(const char* op, TensorRefs params, TensorList grads) : op
     autograd::check_writable(op, param);
     check_like(op, index, "gradient", param, grad);
     updates_.push_back({index, {&param, &grad}});
-    numel_ += param.numel();
   }
 }
 
@@ -104,8 +106,7 @@ size_t UpdateList::fill_batch(size_t first, kernels::UpdateTensors& tensors,
   tensors.dtype = updates_[first].operands[0]->dtype();
   tensors.count = 0;
   tensors.arity = arity_;
-  for (int i = 0; i < core::kMaxOperands; ++i) operands[i] = core::none();
-  const int most = std::min(core::kMaxOperands / arity_, kernels::kMaxUpdateTensors);
+  const int most = (core::kMaxOperands - 1) / arity_;
   int64_t end = 0;
   size_t next = first;
   for (; next < updates_.size() && tensors.count < most; ++next) {
@@ -118,7 +119,28 @@ size_t UpdateList::fill_batch(size_t first, kernels::UpdateTensors& tensors,
     end += update.operands[0]->numel();
     tensors.ends[tensors.count++] = end;
   }
+  for (int i = tensors.count * arity_; i < core::kMaxOperands - 1; ++i) operands[i] = core::none();
   return next;
+}
+
+void UpdateList::run(void (*kernel)(void* const*, const kernels::UpdateTensors&),
+                     const Tensor& numbers) {
+  static_assert(core::kMaxOperands == 16);
+  constexpr auto kBytes = int64_t{sizeof(double)} * kernels::kUpdateNumbers;
+  prepare();
+  for (size_t next = 0; next < updates_.size();) {
+    kernels::UpdateTensors tensors;
+    core::Operand o[core::kMaxOperands - 1];
+    core::Operand slots = core::in(numbers);
+    slots.byte_offset += static_cast<int64_t>(next) * kBytes;
+    next = fill_batch(next, tensors, o);
+    if (tensors.ends[tensors.count - 1] == 0) continue;
+    core::launch(kernel,
+                 {slots, o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8], o[9], o[10], o[11],
+                  o[12], o[13], o[14]},
+                 tensors);
+  }
+  finish();
 }
 
 void UpdateList::finish() {
@@ -130,6 +152,88 @@ void UpdateList::finish() {
   for (const Update& update : updates_) {
     for (int k = 0; k < arity_; ++k) {
       if (k != 1) (*update.operands[k])->bump_version();
+    }
+  }
+}
+
+namespace {
+
+/// The lists of one-element state, checked.
+void check_scalars(const Rule& rule, const char* op, const UpdateList& list,
+                   std::span<const TensorRefs> scalars) {
+  for (size_t k = 0; k < rule.scalars.size(); ++k) {
+    for (const Update& update : list.updates()) {
+      const auto i = static_cast<size_t>(update.index);
+      if (i >= scalars[k].size()) {
+        throw ValueError(core::text(op, ": ", rule.scalars[k], " has ", scalars[k].size(),
+                                    " entries, but there is a parameter ", update.index));
+      }
+      const Tensor& tensor = *scalars[k][i];
+      const bool fits = tensor.defined() && tensor.numel() == 1 &&
+                        (tensor.dtype() == DType::Float32 || tensor.dtype() == DType::Float64);
+      if (!fits) {
+        throw DTypeError(
+            core::text(op, ": the ", rule.scalars[k], " of parameter ", update.index,
+                       " must be a float32 or float64 tensor of one element",
+                       tensor.defined() ? ", got a " + core::describe(tensor) : std::string()));
+      }
+    }
+  }
+}
+
+void check_counts(const Rule& rule, const char* op, TensorRefs params, const StepState& state,
+                  const StepOptions& options) {
+  const auto require = [&](const char* what, size_t got, size_t expected) {
+    if (got == expected) return;
+    throw ValueError(
+        core::text(op, ": rule '", rule.name, "' takes ", expected, " ", what, ", got ", got));
+  };
+  require("lists of state", state.states.size(), rule.states.size());
+  require("lists of one-element state", state.scalars.size(), rule.scalars.size());
+  require("hyperparameters", options.options.size(), rule.options.size());
+  if (!state.first.empty() && state.first.size() != params.size()) {
+    throw ValueError(core::text(op, ": first has ", state.first.size(), " entries for ",
+                                params.size(), " parameters"));
+  }
+}
+
+}  // namespace
+
+void update_(const Rule& rule, const char* op, TensorRefs params, TensorList grads,
+             const StepState& state, const StepOptions& options) {
+  check_counts(rule, op, params, state, options);
+  UpdateList list(op, params, grads);
+  for (size_t k = 0; k < rule.states.size(); ++k) list.add_state(rule.states[k], state.states[k]);
+  check_scalars(rule, op, list, state.scalars);
+  const std::vector<Update>& updates = list.updates();
+  if (updates.empty()) return;
+  const Tensor numbers = core::make_tensor(
+      {static_cast<int64_t>(updates.size()) * kernels::kUpdateNumbers}, DType::Float64);
+  std::vector<ScalarState> moved(updates.size());
+  ScalarState before;
+  for (size_t u = 0; u < updates.size(); ++u) {
+    const auto i = static_cast<size_t>(updates[u].index);
+    double* to = numbers.data_ptr<double>() + u * kernels::kUpdateNumbers;
+    const Tensor* tensors[ScalarState::kMax];
+    for (size_t k = 0; k < rule.scalars.size(); ++k) tensors[k] = state.scalars[k][i];
+    ScalarState now(std::span<const Tensor* const>(tensors, rule.scalars.size()));
+    now.first = !state.first.empty() && state.first[i] != 0;
+    if (u > 0 && now == before) {  // nearly always the same for all parameters
+      std::memcpy(to, to - kernels::kUpdateNumbers, sizeof(double) * kernels::kUpdateNumbers);
+      moved[u] = moved[u - 1];
+      continue;
+    }
+    before = now;
+    std::memcpy(to, &options.common, sizeof options.common);
+    rule.prepare(options.options.data(), now, to + kernels::kCommonNumbers);
+    moved[u] = now;
+  }
+  list.run(rule.kernel, numbers);
+  for (size_t u = 0; u < updates.size(); ++u) {
+    for (size_t k = 0; k < rule.scalars.size(); ++k) {
+      const Tensor& tensor = *state.scalars[k][static_cast<size_t>(updates[u].index)];
+      core::write_scalar(tensor.data(), tensor.dtype(), Scalar(moved[u][static_cast<int>(k)]));
+      tensor->bump_version();
     }
   }
 }

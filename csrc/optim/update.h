@@ -1,18 +1,37 @@
-// What the updates of all optimizers share: the checks of parameters, gradients and state before
-// anything is written, and the way from many tensors of any layout to launches over a few plain
+// One step of an optimizer over many parameters: the checks of parameters, gradients and state
+// before anything is written, and the way from tensors of any layout to launches over a few plain
 // arrays. Knows no formula.
 #pragma once
 
-#include <initializer_list>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/launch.h"
 #include "kernels/optim.h"
 #include "optim/refs.h"
+#include "optim/rules.h"
 #include "tapegrad/tensor.h"
 
 namespace tapegrad::optim {
+
+/// What is the same for all parameters of a step.
+struct StepOptions {
+  std::span<const double> options;  // hyperparameters, in the order of Rule::options
+  kernels::CommonNumbers<double> common = {1, 0, 1};
+};
+
+/// The state of the parameters, one list an entry of Rule::states and Rule::scalars.
+struct StepState {
+  std::span<const TensorRefs> states;
+  std::span<const TensorRefs> scalars;
+  std::span<const uint8_t> first;  // empty, or marks parameters that were never updated
+};
+
+/// Updates `params` (those with a defined gradient) in place by `rule`; `op` is for errors. Checks
+/// everything before it writes; records nothing.
+TAPEGRAD_API void update_(const Rule& rule, const char* op, TensorRefs params, TensorList grads,
+                          const StepState& state, const StepOptions& options);
 
 /// One parameter that has a gradient, with what is updated beside it.
 struct Update {
@@ -29,26 +48,12 @@ class UpdateList {
   UpdateList(const char* op, TensorRefs params, TensorList grads);
   /// Adds one operand to every update; throws unless it is like the parameter.
   void add_state(const char* name, TensorRefs state);
-  int arity() const { return arity_; }
   const std::vector<Update>& updates() const { return updates_; }
-  int64_t numel() const { return numel_; }
 
-  /// Calls launch(tensors, operands, updates) for batches of one dtype: `operands` has
-  /// core::kMaxOperands entries, `updates` has tensors.count. Copies what is not laid out as its
-  /// parameter and counts versions up.
-  template <class Launch>
-  void run(Launch launch) {
-    prepare();
-    for (size_t next = 0; next < updates_.size();) {
-      kernels::UpdateTensors tensors;
-      core::Operand operands[core::kMaxOperands];
-      const size_t first = next;
-      next = fill_batch(first, tensors, operands);
-      if (tensors.ends[tensors.count - 1] == 0) continue;
-      launch(tensors, operands, std::span<const Update>(updates_).subspan(first, next - first));
-    }
-    finish();
-  }
+  /// Launches `kernel` in batches of one dtype with kernels::kUpdateNumbers `numbers` an update.
+  /// Copies what is not laid out as its parameter and counts versions up.
+  void run(void (*kernel)(void* const* data, const kernels::UpdateTensors& tensors),
+           const Tensor& numbers);
 
  private:
   void prepare();
@@ -63,20 +68,8 @@ class UpdateList {
   };
   const char* op_;
   int arity_ = 2;
-  int64_t numel_ = 0;
   std::vector<Update> updates_;
   std::vector<Copy> copies_;
 };
-
-/// core::launch of a kernel whose operands are in an array of core::kMaxOperands.
-template <class Parameters>
-void launch_array(void (*kernel)(void* const*, const Parameters&), const core::Operand* o,
-                  const Parameters& parameters) {
-  static_assert(core::kMaxOperands == 16);
-  core::launch(kernel,
-               {o[0], o[1], o[2], o[3], o[4], o[5], o[6], o[7], o[8], o[9], o[10], o[11], o[12],
-                o[13], o[14], o[15]},
-               parameters);
-}
 
 }  // namespace tapegrad::optim

@@ -2,8 +2,7 @@
 
 #include <vector>
 
-#include "optim/adam.h"
-#include "optim/sgd.h"
+#include "optim/update.h"
 #include "python/convert.h"
 
 namespace tapegrad::python {
@@ -59,69 +58,103 @@ std::vector<Tensor> gradients(PyObject* object, const TensorSequence& params,
 double number(PyObject* object) { return as_scalar(object).to_double(); }
 bool flag(PyObject* object) { return checked(PyObject_IsTrue(object)) != 0; }
 
-PyObject* sgd(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<10> bound("sgd_",
-                        {"params", "grads", "momentum_buffers", "first", "lr", "momentum",
-                         "dampening", "weight_decay", "nesterov", "maximize"},
-                        10, args, nargs, kwnames);
-  const TensorSequence params(bound[0], "sgd_", "params");
-  const std::vector<Tensor> grads = gradients(bound[1], params, "sgd_");
-  const TensorSequence buffers(bound[2], "sgd_", "momentum_buffers");
+/// Lists of tensors, one an entry of `names`.
+class TensorSequences {
+ public:
+  TensorSequences(PyObject* object, const char* argument, const std::vector<const char*>& names) {
+    const Ref items = checked(PySequence_Tuple(object));
+    const auto count = static_cast<size_t>(PyTuple_GET_SIZE(items.get()));
+    if (count != names.size()) {
+      raise(PyExc_ValueError, "update_(): argument '%s' must have %zu lists for this rule, got %zu",
+            argument, names.size(), count);
+    }
+    lists_.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      lists_.emplace_back(PyTuple_GET_ITEM(items.get(), static_cast<Py_ssize_t>(i)), "update_",
+                          names[i]);
+      refs_.push_back(lists_.back());
+    }
+  }
+  std::span<const optim::TensorRefs> refs() const { return refs_; }
+
+ private:
+  std::vector<TensorSequence> lists_;
+  std::vector<optim::TensorRefs> refs_;
+};
+
+/// Hyperparameters in the order of the rule: a tuple of numbers.
+std::vector<double> numbers(PyObject* object, const optim::Rule& rule) {
+  const Ref items = checked(PySequence_Tuple(object));
+  std::vector<double> result;
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(items.get()); ++i) {
+    PyObject* item = PyTuple_GET_ITEM(items.get(), i);
+    if (!is_number(item) && !is_tensor(item)) {
+      const auto k = static_cast<size_t>(i);
+      raise(PyExc_TypeError, "update_(): %s must be a number, not %s",
+            k < rule.options.size() ? rule.options[k] : "an option", type_name(item).c_str());
+    }
+    result.push_back(number(item));
+  }
+  return result;
+}
+
+PyObject* update(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Bound<11> bound("update_",
+                        {"rule", "name", "params", "grads", "states", "scalars", "options",
+                         "factor", "weight_decay", "shrink", "first"},
+                        7, args, nargs, kwnames);
+  const optim::Rule& rule = optim::find_rule(to_string(bound[0]));
+  const std::string name = to_string(bound[1]);
+  const TensorSequence params(bound[2], "update_", "params");
+  const std::vector<Tensor> grads = gradients(bound[3], params, "update_");
+  const TensorSequences states(bound[4], "states", rule.states);
+  const TensorSequences scalars(bound[5], "scalars", rule.scalars);
+  const std::vector<double> options = numbers(bound[6], rule);
   std::vector<uint8_t> first;
-  if (bound.has(3)) {
-    const Ref items = checked(PySequence_Fast(bound[3], "first must be a list of bool, or None"));
+  if (bound.has(10)) {
+    const Ref items = checked(PySequence_Fast(bound[10], "first must be a list of bool, or None"));
     for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
       first.push_back(flag(PySequence_Fast_GET_ITEM(items.get(), i)));
     }
   }
-  const SGDOptions options{.lr = number(bound[4]),
-                           .momentum = number(bound[5]),
-                           .dampening = number(bound[6]),
-                           .weight_decay = number(bound[7]),
-                           .nesterov = flag(bound[8]),
-                           .maximize = flag(bound[9])};
+  const auto common = [&](int i, double otherwise) {
+    return bound.has(i) ? number(bound[i]) : otherwise;
+  };
+  const optim::StepOptions step{.options = options,
+                                .common = {common(7, 1), common(8, 0), common(9, 1)}};
   {
     const ReleaseGil released(params.is_large());
-    optim::sgd_(params, grads, buffers, first, options);
+    optim::update_(rule, name.c_str(), params, grads,
+                   {.states = states.refs(), .scalars = scalars.refs(), .first = first}, step);
   }
   Py_RETURN_NONE;
 }
 
-PyObject* adam(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<14> bound(
-      "adam_",
-      {"params", "grads", "exp_avgs", "exp_avg_sqs", "max_exp_avg_sqs", "steps", "lr", "beta1",
-       "beta2", "eps", "weight_decay", "amsgrad", "maximize", "decoupled"},
-      14, args, nargs, kwnames);
-  const TensorSequence params(bound[0], "adam_", "params");
-  const std::vector<Tensor> grads = gradients(bound[1], params, "adam_");
-  const TensorSequence means(bound[2], "adam_", "exp_avgs");
-  const TensorSequence squares(bound[3], "adam_", "exp_avg_sqs");
-  const TensorSequence maxima(bound[4], "adam_", "max_exp_avg_sqs");
-  const TensorSequence steps(bound[5], "adam_", "steps");
-  const AdamOptions options{.lr = number(bound[6]),
-                            .beta1 = number(bound[7]),
-                            .beta2 = number(bound[8]),
-                            .eps = number(bound[9]),
-                            .weight_decay = number(bound[10]),
-                            .amsgrad = flag(bound[11]),
-                            .maximize = flag(bound[12]),
-                            .decoupled_weight_decay = flag(bound[13])};
-  {
-    const ReleaseGil released(params.is_large());
-    optim::adam_(params, grads, means, squares, maxima, steps, options);
+PyObject* rules(PyObject*) {
+  const auto names = [](const std::vector<const char*>& from) {
+    Ref tuple = checked(PyTuple_New(static_cast<Py_ssize_t>(from.size())));
+    for (size_t i = 0; i < from.size(); ++i) {
+      PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i),
+                       checked(PyUnicode_FromString(from[i])).release());
+    }
+    return tuple;
+  };
+  Ref result = checked(PyDict_New());
+  for (const optim::Rule& rule : optim::all_rules()) {
+    const Ref entry = checked(PyTuple_Pack(3, names(rule.states).get(), names(rule.scalars).get(),
+                                           names(rule.options).get()));
+    checked(PyDict_SetItemString(result.get(), rule.name, entry.get()));
   }
-  Py_RETURN_NONE;
+  return result.release();
 }
 
 }  // namespace
 
 void add_optim(PyObject* module) {
   static PyMethodDef functions[] = {
-      method<&sgd>("sgd_",
-                   "One step of SGD over a list of parameters; see tapegrad.optim._kernels."),
-      method<&adam>("adam_",
-                    "One step of Adam over a list of parameters; see tapegrad.optim._kernels."),
+      method<&update>("update_",
+                      "One step of a rule over a list of parameters; see tapegrad.optim._kernels."),
+      method<&rules>("rules", "The rules: name -> (states, scalars, options)."),
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));
 }

@@ -5,8 +5,7 @@
 
 #include "check.h"
 #include "core/tensor_impl.h"
-#include "optim/adam.h"
-#include "optim/sgd.h"
+#include "optim/update.h"
 #include "tapegrad/autograd.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
@@ -190,18 +189,27 @@ TEST(an_error_changes_nothing) {
   const std::vector<const Tensor*> states = {&state[0], &state[1]};
   const std::vector<double> before = numbers(params[0]);
   const uint32_t version = params[0]->version();
+  const auto update = [&](const char* name, const std::vector<Tensor>& with,
+                          const std::vector<optim::TensorRefs>& lists,
+                          const std::vector<optim::TensorRefs>& scalars) {
+    const double options[] = {0.1, 0.9, 0.9, 0};
+    optim::update_(optim::find_rule(name), "Test", refs, with,
+                   {.states = lists, .scalars = scalars, .first = {}}, {.options = options});
+  };
   CHECK_THROWS(DTypeError,
                "parameter 1 is a float64 tensor of shape (3,), but its gradient is a float32",
-               optim::sgd_(refs, grads, {}, {}, {}));
+               update("sgd", grads, {}, {}));
   const std::vector<Tensor> good = {samples({3}, 3), samples({3}, 4)};
   const std::vector<Tensor> wrong = {zeros({3}, DType::Float64), zeros({4}, DType::Float64)};
   const std::vector<const Tensor*> wrong_refs = {&wrong[0], &wrong[1]};
-  CHECK_THROWS(ShapeError, "its momentum buffer is a float64 tensor of shape (4,)",
-               optim::sgd_(refs, good, wrong_refs, {}, {.momentum = 0.9}));
+  CHECK_THROWS(ShapeError, "its momentum_buffer is a float64 tensor of shape (4,)",
+               update("sgd_momentum", good, {wrong_refs}, {}));
   CHECK_THROWS(DTypeError, "the step of parameter 0 must be a float32",
-               optim::adam_(refs, good, states, states, {}, states, {}));
-  CHECK_THROWS(ValueError, "steps has 0 entries",
-               optim::adam_(refs, good, states, states, {}, {}, {}));
+               update("adam", good, {states, states}, {states}));
+  CHECK_THROWS(ValueError, "step has 0 entries",
+               update("adam", good, {states, states}, {optim::TensorRefs()}));
+  CHECK_THROWS(ValueError, "takes 2 lists of state, got 1", update("adam", good, {states}, {}));
+  CHECK_THROWS(ValueError, "no optimizer rule named 'eve'", update("eve", good, {}, {}));
   CHECK(numbers(params[0]) == before);
   CHECK_EQ(params[0]->version(), version);
   CHECK_EQ(numbers(state[0])[0], 0.0);

@@ -1,181 +1,183 @@
-// Loops of the optimizers' updates. Formulas and order of operations are those of PyTorch's
-// single-tensor forms; without contraction to fma, so that all instruction sets give the same bits.
+// Loops of the optimizers' updates: the formulas of optim_rules.h over arrays of float and double,
+// and the way there from many tensors and from half types. Without contraction to fma, so that all
+// instruction sets give the same bits.
 #include "kernels/optim.h"
 
 #include "core/half.h"
 #include "core/parallel.h"
-#include "kernels/isa/vector_math.h"
+#include "kernels/isa/optim_rules.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
 
 constexpr int64_t kGrain = 16384;
+constexpr int64_t kHalfBlock = 512;  // of half types, converted at a time
+constexpr int kMaxArity = 5;
 
-// Storage types and the type they compute in.
-[[gnu::always_inline]] inline float load(float x) { return x; }
-[[gnu::always_inline]] inline double load(double x) { return x; }
-[[gnu::always_inline]] inline float load(Half x) { return core::to_float(x); }
-[[gnu::always_inline]] inline float load(BFloat16 x) { return core::to_float(x); }
-[[gnu::always_inline]] inline void store(float& to, float x) { to = x; }
-[[gnu::always_inline]] inline void store(double& to, double x) { to = x; }
-[[gnu::always_inline]] inline void store(Half& to, float x) { to = core::to_half(x); }
-[[gnu::always_inline]] inline void store(BFloat16& to, float x) { to = core::to_bfloat16(x); }
+/// n elements of one tensor: arrays[0] the parameter, arrays[1] the gradient, then the state.
+using Loop = void (*)(const double* numbers, void* const* arrays, int64_t n);
 
-/// Calls f(t, begin, end) on pieces of all tensors, cut from one flat range.
-template <class F>
-[[gnu::always_inline]] inline void for_tensors(const UpdateTensors& tensors, F f) {
-  core::parallel_for(0, tensors.ends[tensors.count - 1], kGrain, [&](int64_t begin, int64_t end) {
+/// The numbers as the type that the loop computes in.
+template <template <class> class Numbers, class C>
+[[gnu::always_inline]] inline Numbers<C> read_numbers(const double* from) {
+  constexpr int kCount = sizeof(Numbers<C>) / sizeof(C);
+  C values[kCount];
+  for (int i = 0; i < kCount; ++i) values[i] = static_cast<C>(from[i]);
+  return __builtin_bit_cast(Numbers<C>, values);
+}
+
+template <class Rule, template <class> class Numbers, class C>
+void loop(const double* numbers, void* const* arrays, int64_t count) {
+  static_assert(kCommonNumbers + sizeof(Numbers<double>) / sizeof(double) <= kUpdateNumbers);
+  const auto common = read_numbers<CommonNumbers, C>(numbers);
+  const auto n = read_numbers<Numbers, C>(numbers + kCommonNumbers);
+  const bool decays = common.weight_decay != C(0);
+  auto* p = static_cast<C*>(arrays[0]);
+  const auto* g = static_cast<const C*>(arrays[1]);
+  [[maybe_unused]] auto* a = static_cast<C*>(arrays[2]);
+  [[maybe_unused]] auto* b = static_cast<C*>(arrays[3]);
+  [[maybe_unused]] auto* c = static_cast<C*>(arrays[4]);
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    C w = p[i] * common.shrink;
+    C d = g[i] * common.factor;
+    d = decays ? d + common.weight_decay * w : d;
+    if constexpr (Rule::kStates == 0) {
+      Rule::update(n, w, d);
+    } else if constexpr (Rule::kStates == 1) {
+      C x = a[i];
+      Rule::update(n, w, d, x);
+      a[i] = x;
+    } else if constexpr (Rule::kStates == 2) {
+      C x = a[i], y = b[i];
+      Rule::update(n, w, d, x, y);
+      a[i] = x;
+      b[i] = y;
+    } else {
+      C x = a[i], y = b[i], z = c[i];
+      Rule::update(n, w, d, x, y, z);
+      a[i] = x;
+      b[i] = y;
+      c[i] = z;
+    }
+    p[i] = w;
+  }
+}
+
+[[gnu::always_inline]] inline void from_float(Half& to, float x) { to = core::to_half(x); }
+[[gnu::always_inline]] inline void from_float(BFloat16& to, float x) { to = core::to_bfloat16(x); }
+
+/// The loop for floats over half types, block by block.
+template <class T>
+void in_blocks(Loop f, const double* numbers, void* const* arrays, int arity, int64_t count) {
+  float buffers[kMaxArity][kHalfBlock];
+  void* blocks[kMaxArity];
+  for (int k = 0; k < kMaxArity; ++k) blocks[k] = buffers[k];
+  for (int64_t start = 0; start < count; start += kHalfBlock) {
+    const int64_t n = count - start < kHalfBlock ? count - start : kHalfBlock;
+    for (int k = 0; k < arity; ++k) {
+      const T* from = static_cast<const T*>(arrays[k]) + start;
+      for (int64_t i = 0; i < n; ++i) buffers[k][i] = core::to_float(from[i]);
+    }
+    f(numbers, blocks, n);
+    for (int k = 0; k < arity; ++k) {
+      if (k == 1) continue;
+      T* to = static_cast<T*>(arrays[k]) + start;
+      for (int64_t i = 0; i < n; ++i) from_float(to[i], buffers[k][i]);
+    }
+  }
+}
+
+/// `count` elements of tensor `t` from `start` on.
+void run_piece(void* const* data, const UpdateTensors& s, Loop in_float, Loop in_double, int t,
+               int64_t start, int64_t count) {
+  const double* numbers = static_cast<const double*>(data[0]) + t * kUpdateNumbers;
+  void* arrays[kMaxArity] = {};
+  const int64_t size = s.dtype == DType::Float64 ? 8 : s.dtype == DType::Float32 ? 4 : 2;
+  for (int k = 0; k < s.arity; ++k) {
+    arrays[k] = static_cast<char*>(data[1 + t * s.arity + k]) + start * size;
+  }
+  if (s.dtype == DType::Float64) {
+    in_double(numbers, arrays, count);
+  } else if (s.dtype == DType::Float16) {
+    in_blocks<Half>(in_float, numbers, arrays, s.arity, count);
+  } else if (s.dtype == DType::BFloat16) {
+    in_blocks<BFloat16>(in_float, numbers, arrays, s.arity, count);
+  } else {
+    in_float(numbers, arrays, count);
+  }
+}
+
+/// All tensors, cut into pieces as one flat range.
+void run(void* const* data, const UpdateTensors& s, Loop in_float, Loop in_double) {
+  core::parallel_for(0, s.ends[s.count - 1], kGrain, [&](int64_t begin, int64_t end) {
     int64_t start = 0;
-    for (int t = 0; t < tensors.count; ++t) {
-      const int64_t stop = tensors.ends[t];
+    for (int t = 0; t < s.count; ++t) {
+      const int64_t stop = s.ends[t];
       const int64_t from = begin > start ? begin : start;
       const int64_t to = end < stop ? end : stop;
-      if (from < to) f(t, from - start, to - start);
+      if (from < to) run_piece(data, s, in_float, in_double, t, from - start, to - from);
       start = stop;
     }
   });
 }
 
-template <class C>
-struct SgdConstants {
-  C step, momentum, taken, weight_decay, sign;
-  bool decays, nesterov;
-  explicit SgdConstants(const SgdParameters& s)
-      : step(static_cast<C>(-s.lr)),
-        momentum(static_cast<C>(s.momentum)),
-        taken(static_cast<C>(1 - s.dampening)),
-        weight_decay(static_cast<C>(s.weight_decay)),
-        sign(s.maximize ? C(-1) : C(1)),
-        decays(s.weight_decay != 0),
-        nesterov(s.nesterov) {}
-};
-
-template <class T, class C>
-void sgd_plain(T* p, const T* g, int64_t begin, int64_t end, const SgdConstants<C> c) {
-#pragma omp simd
-  for (int64_t i = begin; i < end; ++i) {
-    const C w = load(p[i]);
-    C d = load(g[i]) * c.sign;
-    d = c.decays ? d + c.weight_decay * w : d;
-    store(p[i], w + c.step * d);
-  }
-}
-
-template <class T, class C>
-void sgd_momentum(T* p, const T* g, T* b, bool first, int64_t begin, int64_t end,
-                  const SgdConstants<C> c) {
-#pragma omp simd
-  for (int64_t i = begin; i < end; ++i) {
-    const C w = load(p[i]);
-    C d = load(g[i]) * c.sign;
-    d = c.decays ? d + c.weight_decay * w : d;
-    const C mean = first ? d : load(b[i]) * c.momentum + c.taken * d;
-    store(b[i], mean);
-    store(p[i], w + c.step * (c.nesterov ? d + c.momentum * mean : mean));
-  }
-}
-
-template <class T, class C>
-void sgd(void* const* data, const SgdParameters& s) {
-  const SgdConstants<C> constants(s);
-  for_tensors(s.tensors, [&](int t, int64_t begin, int64_t end) {
-    void* const* operands = data + t * s.tensors.arity;
-    auto* p = static_cast<T*>(operands[0]);
-    const auto* g = static_cast<const T*>(operands[1]);
-    if (s.momentum == 0) {
-      sgd_plain<T, C>(p, g, begin, end, constants);
-    } else {
-      sgd_momentum<T, C>(p, g, static_cast<T*>(operands[2]), s.first[t], begin, end, constants);
-    }
-  });
-}
-
-template <class C>
-struct AdamConstants {
-  C weight1, beta2, weight2, eps, weight_decay, shrink, sign;
-  bool decays, from_start;
-  explicit AdamConstants(const AdamParameters& s)
-      : weight1(static_cast<C>(1 - s.beta1)),
-        beta2(static_cast<C>(s.beta2)),
-        weight2(static_cast<C>(1 - s.beta2)),
-        eps(static_cast<C>(s.eps)),
-        weight_decay(static_cast<C>(s.weight_decay)),
-        shrink(static_cast<C>(s.shrink)),
-        sign(s.maximize ? C(-1) : C(1)),
-        decays(s.weight_decay != 0),
-        from_start(1 - s.beta1 < 0.5) {}
-};
-
-template <class T, class C, bool kAmsgrad>
-void adam_piece(void* const* operands, int64_t begin, int64_t end, const AdamConstants<C> c, C step,
-                C root_scale) {
-  auto* p = static_cast<T*>(operands[0]);
-  const auto* g = static_cast<const T*>(operands[1]);
-  auto* m = static_cast<T*>(operands[2]);
-  auto* v = static_cast<T*>(operands[3]);
-  auto* top = kAmsgrad ? static_cast<T*>(operands[4]) : nullptr;
-#pragma omp simd
-  for (int64_t i = begin; i < end; ++i) {
-    const C w = load(p[i]) * c.shrink;
-    C d = load(g[i]) * c.sign;
-    d = c.decays ? d + c.weight_decay * w : d;
-    // Linear interpolation from the nearer end.
-    const C old = load(m[i]);
-    const C mean = c.from_start ? old + c.weight1 * (d - old) : d - (d - old) * (C(1) - c.weight1);
-    C square = load(v[i]) * c.beta2 + c.weight2 * d * d;
-    store(m[i], mean);
-    store(v[i], square);
-    if constexpr (kAmsgrad) {
-      // The larger, or NaN when either is.
-      const C before = load(top[i]);
-      square = square > before || isnan(square) ? square : before;
-      store(top[i], square);
-    }
-    store(p[i], w + step * mean / (sqrt(square) * root_scale + c.eps));
-  }
-}
-
-template <class T, class C>
-void adam(void* const* data, const AdamParameters& s) {
-  const AdamConstants<C> constants(s);
-  for_tensors(s.tensors, [&](int t, int64_t begin, int64_t end) {
-    void* const* operands = data + t * s.tensors.arity;
-    const auto step = static_cast<C>(-s.step_size[t]);
-    const auto root_scale = static_cast<C>(s.root_scale[t]);
-    if (s.amsgrad) {
-      adam_piece<T, C, true>(operands, begin, end, constants, step, root_scale);
-    } else {
-      adam_piece<T, C, false>(operands, begin, end, constants, step, root_scale);
-    }
-  });
+template <class Rule, template <class> class Numbers>
+[[gnu::always_inline]] inline void run_rule(void* const* data, const UpdateTensors& s) {
+  static_assert(Rule::kStates + 2 <= kMaxArity);
+  run(data, s, &loop<Rule, Numbers, float>, &loop<Rule, Numbers, double>);
 }
 
 }  // namespace
 
-void sgd_update(void* const* data, const SgdParameters& s) {
-  switch (s.tensors.dtype) {
-    case DType::Float64:
-      return sgd<double, double>(data, s);
-    case DType::Float16:
-      return sgd<Half, float>(data, s);
-    case DType::BFloat16:
-      return sgd<BFloat16, float>(data, s);
-    default:
-      return sgd<float, float>(data, s);
-  }
+void update_sgd(void* const* data, const UpdateTensors& s) { run_rule<Sgd, SgdNumbers>(data, s); }
+void update_sgd_momentum(void* const* data, const UpdateTensors& s) {
+  run_rule<SgdMomentum, SgdMomentumNumbers>(data, s);
 }
-
-void adam_update(void* const* data, const AdamParameters& s) {
-  switch (s.tensors.dtype) {
-    case DType::Float64:
-      return adam<double, double>(data, s);
-    case DType::Float16:
-      return adam<Half, float>(data, s);
-    case DType::BFloat16:
-      return adam<BFloat16, float>(data, s);
-    default:
-      return adam<float, float>(data, s);
-  }
+void update_adam(void* const* data, const UpdateTensors& s) {
+  run_rule<Adam, AdamNumbers>(data, s);
+}
+void update_adam_amsgrad(void* const* data, const UpdateTensors& s) {
+  run_rule<AdamAmsgrad, AdamNumbers>(data, s);
+}
+void update_adamax(void* const* data, const UpdateTensors& s) {
+  run_rule<Adamax, AdamaxNumbers>(data, s);
+}
+void update_nadam(void* const* data, const UpdateTensors& s) {
+  run_rule<Nadam, NadamNumbers>(data, s);
+}
+void update_radam(void* const* data, const UpdateTensors& s) {
+  run_rule<Radam, RadamNumbers>(data, s);
+}
+void update_rmsprop(void* const* data, const UpdateTensors& s) {
+  run_rule<Rmsprop<false, false>, RmspropNumbers>(data, s);
+}
+void update_rmsprop_momentum(void* const* data, const UpdateTensors& s) {
+  run_rule<Rmsprop<false, true>, RmspropNumbers>(data, s);
+}
+void update_rmsprop_centered(void* const* data, const UpdateTensors& s) {
+  run_rule<Rmsprop<true, false>, RmspropNumbers>(data, s);
+}
+void update_rmsprop_centered_momentum(void* const* data, const UpdateTensors& s) {
+  run_rule<Rmsprop<true, true>, RmspropNumbers>(data, s);
+}
+void update_rprop(void* const* data, const UpdateTensors& s) {
+  run_rule<Rprop, RpropNumbers>(data, s);
+}
+void update_adagrad(void* const* data, const UpdateTensors& s) {
+  run_rule<Adagrad, AdagradNumbers>(data, s);
+}
+void update_adadelta(void* const* data, const UpdateTensors& s) {
+  run_rule<Adadelta, AdadeltaNumbers>(data, s);
+}
+void update_asgd(void* const* data, const UpdateTensors& s) {
+  run_rule<Asgd, AsgdNumbers>(data, s);
+}
+void update_lion(void* const* data, const UpdateTensors& s) {
+  run_rule<Lion, LionNumbers>(data, s);
+}
+void update_lerp(void* const* data, const UpdateTensors& s) {
+  run_rule<Lerp, LerpNumbers>(data, s);
 }
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA

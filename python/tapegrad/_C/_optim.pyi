@@ -3,31 +3,17 @@ from collections.abc import Sequence
 
 from tapegrad._C import Tensor
 
-def sgd_(
+def update_(
+    rule: str,
+    name: str,
     params: Sequence[Tensor],
     grads: Sequence[Tensor | None] | None,
-    momentum_buffers: Sequence[Tensor] | None,
-    first: Sequence[bool] | None,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
+    states: Sequence[Sequence[Tensor]],
+    scalars: Sequence[Sequence[Tensor]],
+    options: Sequence[float | Tensor],
+    factor: float = 1,
+    weight_decay: float = 0,
+    shrink: float = 1,
+    first: Sequence[bool] | None = None,
 ) -> None: ...
-def adam_(
-    params: Sequence[Tensor],
-    grads: Sequence[Tensor | None] | None,
-    exp_avgs: Sequence[Tensor],
-    exp_avg_sqs: Sequence[Tensor],
-    max_exp_avg_sqs: Sequence[Tensor] | None,
-    steps: Sequence[Tensor],
-    lr: float,
-    beta1: float,
-    beta2: float,
-    eps: float,
-    weight_decay: float,
-    amsgrad: bool,
-    maximize: bool,
-    decoupled: bool,
-) -> None: ...
+def rules() -> dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]: ...

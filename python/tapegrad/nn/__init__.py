@@ -6,10 +6,11 @@ from tapegrad.nn import functional as functional
 from tapegrad.nn import init as init
 from tapegrad.nn import modules as modules
 from tapegrad.nn import parameter as parameter
+from tapegrad.nn import utils as utils
 from tapegrad.nn.modules import *  # noqa: F403
 from tapegrad.nn.modules import __all__ as _modules_all
 from tapegrad.nn.parameter import Buffer as Buffer
 from tapegrad.nn.parameter import Parameter as Parameter
 
-__all__ = ["Buffer", "Parameter", "functional", "init", "modules", "parameter"]
+__all__ = ["Buffer", "Parameter", "functional", "init", "modules", "parameter", "utils"]
 __all__ += _modules_all

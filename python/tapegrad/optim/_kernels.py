@@ -1,46 +1,46 @@
 """The fused updates of the extension module, and the contract that both sides keep.
 
-Each call updates all parameters of one group, in place, without recording anything and with the
-GIL released while it computes. It may not fail halfway: it checks every operand first and raises
-(naming the function, the parameter's position, shapes and dtypes) before it changes anything.
+``update_(rule, name, params, grads, states, scalars, options, factor=1, weight_decay=0, shrink=1,
+first=None) -> None`` updates all parameters of one group by one rule, in place, without recording
+anything and with the GIL released while it computes. It may not fail halfway: it checks every
+operand first and raises (naming the optimizer ``name``, the parameter's position, shapes and
+dtypes) before it changes anything. Every write bumps the version counter of the tensor written.
 
 ``grads`` is a list like ``params`` with ``None`` for parameters to skip, or ``None`` as a whole:
-then the kernel reads the ``.grad`` of every parameter, and skips those that have none. The other
-lists have one entry for each parameter, skipped ones included. State tensors have the shape
-and dtype of their parameter (any dense strides), except ``steps``. ``maximize`` negates the
-gradient. Every write bumps the version counter of the tensor written.
+then the ``.grad`` of every parameter is read, and those that have none are skipped. ``states`` has
+one list an entry of the rule's states, ``scalars`` one an entry of its one-element states; each
+list has one tensor for each parameter, skipped ones included. States have the shape and dtype of
+their parameter (any dense strides), scalars are float32 or float64. ``options`` are the
+hyperparameters in the rule's order. With p the parameter, the gradient that the rule sees is::
 
-``sgd_(params, grads, momentum_buffers, first, lr, momentum, dampening, weight_decay, nesterov,
-maximize) -> None``
-    ``momentum_buffers`` is ``None`` when ``momentum`` is 0. ``first`` is ``None`` or a list of bool
-    that marks buffers without a value yet. With g the gradient plus ``weight_decay * param``::
+    p *= shrink
+    g = factor * grad + weight_decay * p
 
-        buffer = g                                     where first
-        buffer = momentum * buffer + (1 - dampening) * g    elsewhere
-        param -= lr * (g + momentum * buffer if nesterov else buffer)
-
-``adam_(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs, steps, lr, beta1, beta2, eps,
-weight_decay, amsgrad, maximize, decoupled) -> None``
-    ``max_exp_avg_sqs`` is ``None`` unless ``amsgrad``. ``steps`` are 0-d float32 tensors, one for
-    each parameter, incremented for those that are updated. With t the new step::
-
-        param *= 1 - lr * weight_decay                 if decoupled
-        g += weight_decay * param                      otherwise
-        exp_avg = beta1 * exp_avg + (1 - beta1) * g
-        exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * g^2
-        v = max_exp_avg_sq = max(max_exp_avg_sq, exp_avg_sq)    if amsgrad, else v = exp_avg_sq
-        param -= lr / (1 - beta1^t) * exp_avg / (sqrt(v) / sqrt(1 - beta2^t) + eps)
-
-    Bias corrections are computed in double.
-
-All arguments are positional.
+``first`` marks parameters that were never updated (read by ``sgd_momentum``). ``rules()`` is a dict
+from the rule's name to the names of its states, scalars and options.
 """
 
 from __future__ import annotations
 
 from tapegrad import _C
 
-__all__ = ["adam_", "sgd_"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
 
-adam_ = _C._optim.adam_
-sgd_ = _C._optim.sgd_
+    class Rule(NamedTuple):
+        """The names of what a rule keeps and takes."""
+
+        name: str
+        states: tuple[str, ...]
+        scalars: tuple[str, ...]
+        options: tuple[str, ...]
+else:
+    from collections import namedtuple
+
+    Rule = namedtuple("Rule", ["name", "states", "scalars", "options"])
+
+__all__ = ["RULES", "Rule", "update_"]
+
+update_ = _C._optim.update_
+RULES = {name: Rule(name, *rest) for name, rest in _C._optim.rules().items()}

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from tapegrad import _C
-from tapegrad.optim import _kernels
-from tapegrad.optim.optimizer import Optimizer, refuse_differentiable, run_closure
+from tapegrad.optim._fused import FusedOptimizer
+from tapegrad.optim._kernels import RULES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from tapegrad._C import Tensor
+    from tapegrad.optim._kernels import Rule
     from tapegrad.optim.optimizer import Params
 
 __all__ = ["SGD"]
 
-_sgd = _kernels.sgd_
 
-
-class SGD(Optimizer):
+class SGD(FusedOptimizer):
     """Gradient descent with momentum, dampening, Nesterov's variant and weight decay.
 
     With g the gradient plus ``weight_decay`` times the parameter: the buffer b becomes
@@ -39,6 +36,8 @@ class SGD(Optimizer):
     tensor([0.5000], requires_grad=True)
     """
 
+    _shaped = frozenset({"momentum_buffer"})
+
     def __init__(
         self,
         params: Params,
@@ -53,7 +52,6 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        refuse_differentiable("SGD", differentiable)
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -65,66 +63,19 @@ class SGD(Optimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
-        self._check_group(defaults)
         super().__init__(params, defaults)
 
     def _check_group(self, group: dict[str, Any]) -> None:
-        for name, words in (
-            ("lr", "learning rate"),
-            ("momentum", "momentum value"),
-            ("weight_decay", "weight_decay value"),
-        ):
-            if not float(group[name]) >= 0:
-                raise ValueError(f"Invalid {words}: {group[name]}")
+        self._check_lr(group)
+        self._check_nonnegative(group, momentum="momentum value", weight_decay="weight_decay value")
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
-            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters that have a gradient; returns what ``closure`` returned."""
-        loss = None if closure is None else run_closure(closure)
-        for group in self.param_groups:
-            params = group["params"]
-            momentum = group["momentum"]
-            buffers: list[Tensor] | None = None
-            first: list[bool] | None = None
-            if momentum:
-                params, buffers, first = self._buffers(params)
-            _sgd(
-                params,
-                None,
-                buffers,
-                first,
-                float(group["lr"]),
-                momentum,
-                group["dampening"],
-                float(group["weight_decay"]),
-                group["nesterov"],
-                group["maximize"],
+            raise ValueError(
+                f"{type(self).__name__}: Nesterov momentum requires a momentum and zero dampening, "
+                f"got momentum={group['momentum']}, dampening={group['dampening']}"
             )
-            if first is not None and buffers is not None:
-                for param, buffer in zip(params, buffers, strict=True):
-                    self.state[param]["momentum_buffer"] = buffer
-        return loss
 
-    def _buffers(
-        self, params: list[Tensor]
-    ) -> tuple[list[Tensor], list[Tensor], list[bool] | None]:
-        """The parameters to update, their buffers, and which of those are new.
+    def _rule(self, group: dict[str, Any]) -> Rule:
+        return RULES["sgd_momentum" if group["momentum"] else "sgd"]
 
-        New buffers join the state only after the update, so that an error leaves no trace.
-        """
-        state = self.state
-        used: list[Tensor] = []
-        buffers: list[Tensor] = []
-        first: list[bool] = []
-        for param in params:
-            own = state.get(param)
-            buffer: Tensor | None = own.get("momentum_buffer") if own else None
-            if buffer is None and param.grad is None:
-                continue
-            first.append(buffer is None)
-            if buffer is None:
-                buffer = _C.zeros_like(param)
-            used.append(param)
-            buffers.append(buffer)
-        return used, buffers, first if True in first else None
+    def _options(self, group: dict[str, Any]) -> tuple[float, ...]:
+        return (group["lr"], group["momentum"], group["dampening"], group["nesterov"])
