@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <unordered_set>
 #include <vector>
 
 #include "autograd/meta.h"
@@ -287,6 +288,8 @@ class Pass {
   void accumulate(Tensor& slot, Tensor gradient) const {
     if (!slot.defined()) {
       slot = std::move(gradient);
+    } else if ((slot->flags() | gradient->flags()) & TensorImpl::kBatched) {
+      slot = add(slot, gradient);
     } else if (!create_graph_ && exclusively_ours(slot)) {
       add_(slot, gradient);
     } else if (!create_graph_ && exclusively_ours(gradient) &&
@@ -470,6 +473,24 @@ void add_roots(const char* op, Pass& pass, TensorList outputs, TensorList gradie
 }
 
 }  // namespace
+
+bool reaches_other_leaves(TensorList outputs, TensorList inputs) {
+  std::unordered_set<Node*> seen;
+  std::vector<Node*> waiting;
+  const auto visit = [&](Node* node) {
+    if (node && seen.insert(node).second) waiting.push_back(node);
+  };
+  for (const Tensor& input : inputs) seen.insert(gradient_edge(input).node.get());
+  for (const Tensor& output : outputs) visit(gradient_edge(output).node.get());
+  while (!waiting.empty()) {
+    Node* node = waiting.back();
+    waiting.pop_back();
+    if (node->as_accumulator()) return true;
+    for (const Edge& edge : node->edges) visit(edge.node.get());
+  }
+  return false;
+}
+
 }  // namespace autograd
 
 void backward(TensorList outputs, TensorList gradients, BackwardOptions options,

@@ -1,26 +1,18 @@
 #include "autograd/entry.h"
 
+#include <algorithm>
+
 #include "core/text.h"
 #include "tapegrad/error.h"
 
 namespace tapegrad::autograd {
 
-unsigned needs_mask(Inputs inputs) {
-  unsigned mask = 0;
-  for (int i = 0; i < inputs.count; ++i) {
-    if (inputs[i]->has(TensorImpl::kNeedsGrad)) mask |= 1u << (i < 31 ? i : 31);
-  }
-  return mask;
-}
-
-void connect(Node& node, Inputs inputs) {
-  node.edges.resize(inputs.count);
-  for (int i = 0; i < inputs.count; ++i) {
-    if (inputs[i]->has(TensorImpl::kNeedsGrad)) node.edges[i] = gradient_edge(inputs[i]);
-  }
-}
-
 namespace {
+
+bool needs_grad_at(const Tensor& input, int level) {
+  return input->has(TensorImpl::kNeedsGrad) && level_of(input) == level;
+}
+
 
 bool in_mask(unsigned mask, int i) { return ((mask >> (i < 31 ? i : 31)) & 1u) != 0; }
 
@@ -48,8 +40,25 @@ void save(Node& node, Inputs inputs, SavedMasks masks, const Tensor* outputs, in
 
 }  // namespace
 
-void finish(const NodeRef& node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count) {
-  connect(*node, inputs);
+unsigned needs_mask(Inputs inputs, int level) {
+  unsigned mask = 0;
+  for (int i = 0; i < inputs.count; ++i) {
+    if (needs_grad_at(inputs[i], level)) mask |= 1u << (i < 31 ? i : 31);
+  }
+  return mask;
+}
+
+void connect(Node& node, Inputs inputs, int level) {
+  node.set_lifted(level >= 0);
+  node.edges.resize(inputs.count);
+  for (int i = 0; i < inputs.count; ++i) {
+    if (needs_grad_at(inputs[i], level)) node.edges[i] = gradient_edge(inputs[i]);
+  }
+}
+
+void finish(const NodeRef& node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count,
+            int level) {
+  connect(*node, inputs, level);
   save(*node, inputs, masks, outputs, count);
   node->take_number();
   node->outputs.resize(count);
@@ -75,8 +84,13 @@ void mark_view(Tensor& view, const Tensor& base) {
   }
 }
 
-void no_batching_rule(const char* name) {
-  throw UnsupportedError(core::text("vmap: ", name, " has no batching rule"));
+bool tangents_first(Inputs inputs) {
+  int lifted_level = -1, tangent_level = -1;
+  for (int i = 0; i < inputs.count; ++i) {
+    lifted_level = std::max(lifted_level, level_of(inputs[i]));
+    tangent_level = std::max(tangent_level, highest_level(inputs[i]));
+  }
+  return tangent_level > lifted_level;
 }
 
 }  // namespace tapegrad::autograd

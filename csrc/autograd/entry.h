@@ -11,6 +11,13 @@
 //     optional: the output shares memory with input 0 static constexpr bool linear = true; //
 //     optional: the tangent is forward() of the tangents Tensor push(Push& p) const; // optional:
 //     the tangent by a formula of its own
+//
+//     How it runs over the samples of a batch (Note [Lifted tensors]); one of:
+//     static constexpr bool broadcasts = true;  // its inputs broadcast against each other
+//     static constexpr bool leading = true;     // it works on the last dimensions of its inputs
+//     R shifted() const;                        // the same rule with one more dimension in front
+//     batch(const Batch& b) const;              // by hand; returns what forward() returns, outside
+//                                               // of the level, or an empty list: not this case
 //   };
 //   Tensor sin(const Tensor& x) { return autograd::enter(SinRule{}, x); }
 //
@@ -22,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include "autograd/lifted.h"
 #include "autograd/meta.h"
 #include "autograd/node.h"
 #include "core/thread_state.h"
@@ -48,8 +56,11 @@ struct Push {
 
 struct Rule {
   static constexpr bool is_view = false;
+  static constexpr bool joins = false;  // cat, stack: dimensions of the result, not of an input
   static constexpr bool linear = false;
   static constexpr bool differentiable = true;
+  static constexpr bool broadcasts = false;
+  static constexpr bool leading = false;
   unsigned saves_inputs(unsigned) const { return 0; }
   unsigned saves_outputs(unsigned) const { return 0; }
 };
@@ -70,12 +81,16 @@ struct SavedMasks {
   unsigned inputs;
   unsigned outputs;
 };
-/// Bit i: input i needs a gradient (all bits from input 31 on share the last).
-unsigned needs_mask(Inputs inputs);
-void connect(Node& node, Inputs inputs);
-void finish(const NodeRef& node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count);
+/// Bit i: input i needs a gradient at `level` (all bits from input 31 on share the last).
+unsigned needs_mask(Inputs inputs, int level = -1);
+/// Gives a node of `level` its edges: inputs of lower levels stay on their own tapes.
+void connect(Node& node, Inputs inputs, int level = -1);
+/// Connects, saves and numbers a node of `level`.
+void finish(const NodeRef& node, Inputs inputs, SavedMasks masks, Tensor* outputs, int count,
+            int level = -1);
 void mark_view(Tensor& view, const Tensor& base);
-[[noreturn]] void no_batching_rule(const char* name);
+/// Whether an operation on these pushes tangents before it takes lifted tensors apart.
+bool tangents_first(Inputs inputs);
 /// Pushes the highest tangent level through an op given as two callbacks.
 struct TangentCallbacks {
   void* rule;
@@ -126,6 +141,15 @@ template <class R>
 concept HasPush = requires(const R& rule, Push& push) { rule.push(push); };
 
 template <class R>
+concept HasShifted = requires(const R& rule) { rule.shifted(); };
+
+template <class R>
+concept HasBatch = requires(const R& rule, const Batch& batch) { rule.batch(batch); };
+
+template <class R>
+concept ReducesMask = requires(R& rule) { rule.mask; };
+
+template <class R>
 concept ForwardIsConst = requires(const R& rule, Inputs in) { rule.forward(in); };
 
 }  // namespace detail
@@ -170,10 +194,84 @@ TangentCallbacks tangent_callbacks(R& rule) {
   return callbacks;
 }
 
+/// Outside of the level, over all samples at once; an empty list where the rule does not say how.
+template <class R>
+std::vector<Tensor> run_batch(const R& rule, const Batch& batch) {
+  if constexpr (HasBatch<R>) {
+    return as_vector(rule.batch(batch));
+  } else if constexpr (R::broadcasts) {
+    std::vector<Tensor> inputs;
+    if (batch.count() == 1) {
+      batch.out_dim = batch.dim(0);
+      inputs.push_back(batch.inner(0));
+    } else {
+      inputs = batch.aligned();
+    }
+    return as_vector(enter(R(rule), TensorList(inputs)));
+  } else if constexpr (R::leading || HasShifted<R>) {
+    std::vector<Tensor> inputs;
+    for (int i = 0; i < batch.count(); ++i)
+      inputs.push_back(R::is_view ? batch.front(i) : batch.dense_front(i));
+    if constexpr (R::leading) {
+      return as_vector(enter(R(rule), TensorList(inputs)));
+    } else {
+      R shifted = rule.shifted();
+      if (batch.max_dim() == 0 && !R::is_view) {
+        // A 0-d tensor has no dimension to reduce, scan or sort along, though it may be named.
+        if constexpr (ReducesMask<R>)
+          shifted.mask = 0;
+        else if constexpr (!R::joins)
+          return {};
+      }
+      return as_vector(enter(std::move(shifted), TensorList(inputs)));
+    }
+  } else {
+    return {};
+  }
+}
+
+template <class R>
+std::vector<Tensor> run_samples(const R& rule, const Batch& batch) {
+  std::vector<std::vector<Tensor>> samples;
+  for (int64_t i = 0; i < batch.size(); ++i)
+    samples.push_back(as_vector(enter(R(rule), TensorList(sample(batch, i)))));
+  return join_samples(R::name, std::move(samples));
+}
+
+/// The operation at the highest level among its inputs: Note [Levels], Note [Lifted tensors].
+template <class R>
+auto enter_lifted(R rule, Inputs inputs) {
+  decltype(rule.forward(inputs)) result;
+  const Batch batch(inputs);
+  std::vector<Tensor> outputs;
+  if (!batch.any()) {
+    outputs = as_vector(enter(R(rule), TensorList(batch.inner())));
+  } else {
+    outputs = run_batch(rule, batch);
+    if (outputs.empty()) outputs = run_samples(rule, batch);
+  }
+  for (Tensor& output : outputs)
+    output = lift(output, batch.any() ? batch.out_dim : -1, batch.level());
+  from_vector(std::move(outputs), result);
+  if constexpr (R::is_view) mark_views(result, inputs[0]);
+  if constexpr (R::differentiable) {
+    if (!core::thread_state.grad_enabled || batch.level() == core::thread_state.silent_level)
+      return result;
+    const unsigned needs = needs_mask(inputs, batch.level());
+    if (needs == 0) return result;
+    const SavedMasks masks{rule.saves_inputs(needs), rule.saves_outputs(needs)};
+    finish(NodeRef::adopt(new RuleNode<R>(std::move(rule))), inputs, masks, pointer(result),
+           count(result), batch.level());
+  }
+  return result;
+}
+
 template <class R>
 auto enter_tracked(R rule, Inputs inputs, unsigned flags) {
   decltype(rule.forward(inputs)) result;
-  if (flags & TensorImpl::kBatched) no_batching_rule(R::name);
+  if ((flags & TensorImpl::kBatched) &&
+      !(R::differentiable && (flags & TensorImpl::kHasTangent) && tangents_first(inputs)))
+    return enter_lifted(std::move(rule), inputs);
   if constexpr (R::differentiable) {
     if (flags & TensorImpl::kHasTangent) {
       from_vector(enter_with_tangents(inputs, tangent_callbacks(rule)), result);

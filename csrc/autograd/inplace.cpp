@@ -1,7 +1,10 @@
 #include "autograd/inplace.h"
 
+#include <algorithm>
+
 #include "autograd/as_strided.h"
 #include "autograd/entry.h"
+#include "autograd/lifted.h"
 #include "core/text.h"
 #include "kernels/copy.h"
 #include "tapegrad/autograd.h"
@@ -17,6 +20,14 @@ bool overlaps_itself(const Tensor& tensor) {
     if (tensor->strides()[i] == 0 && tensor->sizes()[i] > 1) return true;
   }
   return false;
+}
+
+[[noreturn]] void refuse_shared_write(const char* op, const Tensor& self) {
+  throw UnsupportedError(core::text(
+      op, ": vmap: values that differ between samples cannot be written into a tensor that all "
+          "samples share (",
+      core::describe(self),
+      "); work out of place, or make the tensor from a batched one, for example by x.new_zeros()"));
 }
 
 /// A result that was overwritten by constants: still on the tape, with nothing flowing further.
@@ -41,8 +52,32 @@ void check_result(const char* op, const Tensor& self, const Tensor& value) {
   }
 }
 
+/// Copies `value` into the lifted tensor `self`, sample by sample.
+void write_lifted(const char* op, Tensor& self, const Tensor& value) {
+  const Lifted to = lifted(self);
+  const Lifted from = level_of(value) == to.level ? lifted(value) : Lifted{value, -1, -1};
+  Tensor inner = to.inner, source = from.inner;
+  if (from.dim >= 0) {
+    const Tensor* inputs[] = {&self, &value};
+    const Batch batch(Inputs{inputs, 2});
+    source = batch.aligned(1, self.dim());
+    if (to.dim < 0) refuse_shared_write(op, self);
+    inner = batch.lead(0);  // a view
+  } else if (to.dim >= 0) {
+    source = unsqueeze(expand(source, self.sizes()), to.dim);
+  }
+  assign_inplace(op, inner, source);
+}
+
 bool needs_grad(const Tensor& tensor) {
   return (entry_flags(tensor) & TensorImpl::kNeedsGrad) != 0;
+}
+
+/// Whether a write of `value` is recorded on the tape of `level` (-1: the plain one).
+bool records_at(int level, const Tensor& self, const Tensor& value) {
+  if (level < 0) return true;
+  if (level == core::thread_state.silent_level) return false;
+  return needs_grad(self) || (level_of(value) == level && needs_grad(value));
 }
 
 }  // namespace
@@ -100,7 +135,7 @@ void record_write(Tensor& self, const Tensor& value) {
   if (!edge.node) {
     const Tensor* inputs[] = {&self};
     NodeRef node = NodeRef::adopt(new RuleNode<OverwriteRule>(OverwriteRule{}));
-    finish(node, Inputs{inputs, 1}, {0, 0}, &self, 1);
+    finish(node, Inputs{inputs, 1}, {0, 0}, &self, 1, level_of(self));
     return;
   }
   set_edge(self, std::move(edge.node), edge.output);
@@ -109,7 +144,12 @@ void record_write(Tensor& self, const Tensor& value) {
 Tensor& assign_inplace(const char* op, Tensor& self, const Tensor& value) {
   check_writable(op, self);
   check_result(op, self, value);
-  const bool record = must_record(self, value);
+  const int level = std::max(level_of(self), level_of(value));
+  if (level_of(self) < level) {
+    if (!is_grad_level(level)) refuse_shared_write(op, self);
+    lift_in_place(self, level);
+  }
+  const bool record = must_record(self, value) && records_at(level, self, value);
   const bool tangents = ((entry_flags(self) | entry_flags(value)) & TensorImpl::kHasTangent) != 0;
   Tensor source = value;
   if (record || tangents) {
@@ -118,8 +158,13 @@ Tensor& assign_inplace(const char* op, Tensor& self, const Tensor& value) {
     // The old edge of `self` must be read before its memory changes.
     if (self->base) entry_flags(self);
   }
-  kernels::copy_values(self, source);
-  self->bump_version();
+  if (level >= 0) {
+    write_lifted(op, self, source);
+    if (record && level_of(source) < level) source = lift(source, -1, level);
+  } else {
+    kernels::copy_values(self, source);
+    self->bump_version();
+  }
   if (record) record_write(self, source);
   if (tangents) assign_tangents(self, source);
   return self;

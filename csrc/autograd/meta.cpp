@@ -4,6 +4,7 @@
 
 #include "autograd/as_strided.h"
 #include "autograd/entry.h"
+#include "autograd/lifted.h"
 #include "core/text.h"
 #include "core/thread_state.h"
 #include "tapegrad/autograd.h"
@@ -72,6 +73,7 @@ void refresh_view(const Tensor& tensor) {
   const Tensor base = Tensor::share(impl->base);
   impl->view_version = impl->version();
   if ((base->flags() | impl->flags()) & TensorImpl::kHasTangent) refresh_tangents(tensor, base);
+  if (level_of(base) > level_of(tensor)) lift_in_place(tensor, level_of(base));
   if (!base->has(TensorImpl::kNeedsGrad)) return;
   Edge edge = as_strided_edge(base, tensor);
   set_edge(tensor, std::move(edge.node), edge.output);

@@ -1,5 +1,6 @@
 #include "autograd/node.h"
 
+#include "autograd/lifted.h"
 #include "autograd/meta.h"
 #include "core/text.h"
 #include "core/thread_state.h"
@@ -28,7 +29,7 @@ void SavedTensor::save_input(const Tensor& tensor, int index) {
 }
 
 void SavedTensor::save_output(const Tensor& tensor, int index) {
-  Tensor alias = core::make_alias(tensor, tensor->sizes(), tensor->strides(), tensor->offset());
+  Tensor alias = plain_alias(tensor);
   copy_tangents(alias, tensor);
   impl_ = alias.leak();
   version_ = impl_->version();
@@ -120,10 +121,11 @@ Tensor Node::unpack(const SavedTensor& saved_tensor) const {
     edge = {NodeRef::share(self), static_cast<uint32_t>(saved_tensor.index())};
   } else {
     edge = edges[saved_tensor.index()];
+    if (lifted_ && !edge.node) return tensor;  // of a lower level: on its own tape
     const Edge now = gradient_edge(tensor);
     if (now.node.get() == edge.node.get() && now.output == edge.output) return tensor;
   }
-  Tensor alias = core::make_alias(tensor, tensor->sizes(), tensor->strides(), tensor->offset());
+  Tensor alias = plain_alias(tensor);
   if (edge.node) set_edge(alias, std::move(edge.node), edge.output);
   copy_tangents(alias, tensor);
   return alias;

@@ -189,6 +189,8 @@ class TAPEGRAD_API Node : public core::Pooled {
   /// smaller one.
   void take_number();
   bool released() const { return released_; }
+  /// A node of a grad level: Note [Lifted tensors].
+  void set_lifted(bool value) { lifted_ = value; }
 
   FixedArray<Edge, 2> edges;
   FixedArray<SavedTensor, 2> saved;
@@ -209,6 +211,7 @@ class TAPEGRAD_API Node : public core::Pooled {
   void destroy() noexcept;
   std::atomic<uint32_t> references_{1};
   bool released_ = false;
+  bool lifted_ = false;
   uint64_t sequence_ = 0;
   std::unique_ptr<NodeHooks> hooks_;
 };

@@ -4,6 +4,7 @@
 
 #include "autograd/as_strided.h"
 #include "autograd/entry.h"
+#include "autograd/level.h"
 #include "core/text.h"
 #include "tapegrad/autograd.h"
 #include "tapegrad/error.h"
@@ -12,12 +13,6 @@
 namespace tapegrad {
 namespace autograd {
 namespace {
-
-thread_local std::vector<int> active_levels;
-
-bool is_active(int level) {
-  return std::find(active_levels.begin(), active_levels.end(), level) != active_levels.end();
-}
 
 class GradModeGuard {
  public:
@@ -51,15 +46,14 @@ std::vector<Tensor> tangents_from_pull(const Push& push, const TangentCallbacks&
     wanted[k] = push.tangent(i).defined();
     if (!wanted[k] || (entry_flags(push.input(i)) & TensorImpl::kNeedsGrad)) continue;
     const Tensor& input = push.input(i);
-    stand_ins[k] = core::make_alias(input, input.sizes(), input.strides(), input.storage_offset());
+    stand_ins[k] = plain_alias(input);
     copy_tangents(stand_ins[k], input);
     stand_ins[k].set_requires_grad(true);
     connected[k] = &stand_ins[k];
   }
   std::vector<Tensor> outputs;
   for (const Tensor& output : push.outputs) {
-    outputs.push_back(
-        core::make_alias(output, output.sizes(), output.strides(), output.storage_offset()));
+    outputs.push_back(plain_alias(output));
     copy_tangents(outputs.back(), output);
   }
   const Inputs inputs{connected.data(), input_count};
@@ -119,7 +113,7 @@ int highest_level(const Tensor& tensor) {
   if (!m || !m->extra) return -1;
   int level = -1;
   for (const MetaExtra::Tangent& tangent : m->extra->tangents) {
-    if (tangent.level > level && is_active(tangent.level)) level = tangent.level;
+    if (tangent.level > level && is_open(tangent.level)) level = tangent.level;
   }
   return level;
 }
@@ -140,8 +134,7 @@ void copy_tangents(const Tensor& to, const Tensor& from) {
 
 Tensor strip_tangent(const Tensor& tensor, int level) {
   Edge edge = gradient_edge(tensor);
-  Tensor alias =
-      core::make_alias(tensor, tensor.sizes(), tensor.strides(), tensor.storage_offset());
+  Tensor alias = plain_alias(tensor);
   if (edge.node) set_edge(alias, std::move(edge.node), edge.output);
   copy_tangents(alias, tensor);
   if (alias->has(TensorImpl::kHasTangent)) set_tangent(alias, level, {});
@@ -229,20 +222,9 @@ void assign_tangents(Tensor& self, const Tensor& value) {
 
 }  // namespace autograd
 
-int enter_dual_level() {
-  static std::atomic<int> counter{0};
-  const int level = counter.fetch_add(1, std::memory_order_relaxed);
-  autograd::active_levels.push_back(level);
-  return level;
-}
+int enter_dual_level() { return autograd::open_level(autograd::Level::Kind::Dual); }
 
-void exit_dual_level(int level) {
-  if (autograd::active_levels.empty() || autograd::active_levels.back() != level) {
-    throw GradError(core::text("exit_dual_level: level ", level,
-                               " is not the innermost open level of this thread"));
-  }
-  autograd::active_levels.pop_back();
-}
+void exit_dual_level(int level) { autograd::close_level("exit_dual_level", level); }
 
 Tensor make_dual(const Tensor& primal, const Tensor& tangent, int level) {
   if (!is_floating_point(primal.dtype())) {
@@ -254,7 +236,7 @@ Tensor make_dual(const Tensor& primal, const Tensor& tangent, int level) {
         core::text("make_dual: the tangent must have the primal's shape and dtype, got ",
                    core::describe(tangent), " for ", core::describe(primal)));
   }
-  if (!autograd::is_active(level))
+  if (!autograd::is_open(level))
     throw GradError(core::text("make_dual: level ", level, " is not open"));
   const Tensor dual = autograd::strip_tangent(primal, level);
   autograd::set_tangent(dual, level, tangent);

@@ -17,10 +17,14 @@ struct Operand {
   bool written;
 };
 inline Operand in(const Tensor& tensor) {
+  if (tensor->has(TensorImpl::kBatched)) [[unlikely]]
+    refuse_lifted();
   return {tensor->storage(), tensor->offset() * static_cast<int64_t>(item_size(tensor->dtype())),
           false};
 }
 inline Operand out(const Tensor& tensor) {
+  if (tensor->has(TensorImpl::kBatched)) [[unlikely]]
+    refuse_lifted();
   return {tensor->storage(), tensor->offset() * static_cast<int64_t>(item_size(tensor->dtype())),
           true};
 }

@@ -102,6 +102,13 @@ void release(TensorImpl* impl) noexcept {
   delete impl;
 }
 
+void refuse_lifted() {
+  throw UnsupportedError(
+      "vmap: an operation reads the values of a batched tensor (as item(), bool(), numpy() and "
+      "results whose shape depends on values do) or has no batching rule; compute it outside vmap, "
+      "or with where() instead of a branch");
+}
+
 void check_data_type(const Tensor& tensor, DType expected) {
   if (tensor->dtype() != expected) {
     throw DTypeError(text("data_ptr: the tensor holds ", dtype_name(tensor->dtype()), ", not ",

@@ -12,6 +12,7 @@ struct ThreadState {
   bool grad_enabled = true;
   bool inference = false;
   uint16_t new_tensor_flags = 0;  // kInference inside inference_mode
+  int silent_level = -2;          // a grad level whose own tape is not recorded; -2: none
 };
 
 // initial-exec: a plain register-relative load instead of a call; the few bytes fit the loader's

@@ -332,6 +332,7 @@ struct WhereRule : autograd::Rule {
   static constexpr const char* name = "where";
   unsigned saves_inputs(unsigned) const { return 1; }
 
+  static constexpr bool broadcasts = true;
   Tensor forward(autograd::Inputs in) const {
     const Tensor& condition = in[0];
     const DType dtype = result_type(in[1], in[2]);

@@ -24,6 +24,11 @@ struct FlipRule : autograd::Rule {
   static constexpr const char* name = "Flip";
   static constexpr bool linear = true;
   Dims dims;  // distinct, not negative
+  FlipRule shifted() const {
+    FlipRule rule = *this;
+    for (int64_t& dim : rule.dims) ++dim;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     Tensor result = core::make_tensor(x.sizes(), x.dtype());
@@ -63,6 +68,7 @@ struct TriangleRule : autograd::Rule {
   static constexpr bool linear = true;
   int64_t diagonal;
   bool upper;
+  static constexpr bool leading = true;
   Tensor forward(Inputs in) const {
     Tensor source = in[0];
     if (!source.is_contiguous()) {

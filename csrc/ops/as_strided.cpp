@@ -240,7 +240,7 @@ Edge as_strided_edge(const Tensor& base, const Tensor& view) {
   auto node = NodeRef::adopt(
       new RuleNode<AsStridedRule>(AsStridedRule{{}, make_window(base, Layout(view))}));
   const Tensor* inputs[] = {&base};
-  connect(*node, Inputs{inputs, 1});
+  connect(*node, Inputs{inputs, 1}, level_of(base));
   node->take_number();
   node->outputs.resize(1);
   node->outputs[0].set(view);
@@ -252,7 +252,7 @@ void rebase_on_write(const Tensor& base, const Tensor& view, const Tensor& value
       new RuleNode<CopySlicesRule>(CopySlicesRule{{}, make_window(base, Layout(view))}));
   const Tensor* inputs[] = {&base, &value};
   Tensor output = base;
-  finish(node, Inputs{inputs, 2}, {0, 0}, &output, 1);
+  finish(node, Inputs{inputs, 2}, {0, 0}, &output, 1, level_of(base));
 }
 
 Tensor put_window(const Tensor& whole, const Tensor& part, const Tensor& base, const Tensor& view) {

@@ -20,6 +20,11 @@ struct CloneRule : autograd::Rule {
   static constexpr const char* name = "Clone";
   static constexpr bool linear = true;
   bool row_major = false;
+  Tensor batch(const autograd::Batch& b) const {
+    if (row_major) return autograd::enter(CloneRule(*this), b.front(0));
+    b.out_dim = b.dim(0);
+    return autograd::enter(CloneRule(*this), b.inner(0));
+  }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     Tensor result =
@@ -40,6 +45,7 @@ struct ToRule : autograd::Rule {
   static constexpr const char* name = "ToCopy";
   static constexpr bool linear = true;
   DType dtype = DType::Float32;
+  static constexpr bool broadcasts = true;
   Tensor forward(Inputs in) const { return converted(in[0], dtype); }
   void pull(Pull& p) const { p.set(0, p.grad()); }  // the engine converts back
 };
@@ -49,6 +55,7 @@ struct TruncateRule : autograd::Rule {
   static constexpr const char* name = "ToCopy";
   static constexpr bool differentiable = false;
   DType dtype = DType::Int64;
+  static constexpr bool broadcasts = true;
   Tensor forward(Inputs in) const { return converted(in[0], dtype); }
   void pull(Pull&) const {}
 };
@@ -59,6 +66,7 @@ struct TruncateRule : autograd::Rule {
 struct OverwriteRule : autograd::Rule {
   static constexpr const char* name = "Copy";
   static constexpr bool linear = true;
+  static constexpr bool leading = true;
   Tensor forward(Inputs in) const {
     return core::make_alias(in[1], in[1].sizes(), in[1].strides(), in[1].storage_offset());
   }

@@ -90,6 +90,10 @@ std::string position_text(int64_t at, IntSpan sizes) {
 /// class, before anything is written.
 double total_weight(const char* op, const Tensor& target, int64_t classes, int64_t ignore_index,
                     const Tensor& weight) {
+  if (target->has(TensorImpl::kBatched)) {
+    total_weight(op, contiguous(autograd::bottom(target)), classes, ignore_index, Tensor());
+    return std::numeric_limits<double>::quiet_NaN();  // differs between samples: reduced() counts
+  }
   const auto* t = static_cast<const int64_t*>(target.data());
   const int64_t n = target->numel();
   const auto limit = static_cast<uint64_t>(classes);
@@ -123,6 +127,29 @@ core::Operand optional_input(autograd::Inputs in, int i) {
   return i < in.size() ? core::in(in[i]) : core::none();
 }
 
+/// Samples and batch as one dimension, which the kernels see as samples; `t` has one less.
+Tensor join_batch(const Tensor& t, int64_t ndim) {
+  if (ndim <= 1) return t;
+  Dims sizes(t.sizes());
+  sizes[1] *= sizes[0];
+  sizes.erase(0);
+  return reshape(t, sizes);
+}
+
+/// Runs a rule on samples and batch together. Inputs: x (or g), target, weight if any.
+template <class R>
+std::vector<Tensor> batch_of_samples(const R& rule, const autograd::Batch& b, int64_t x_dim,
+                                     IntSpan result) {
+  if (b.count() > 2 && b.is_batched(2)) return {};
+  const Tensor x = contiguous(join_batch(b.front(0), x_dim));
+  const Tensor target = contiguous(join_batch(b.front(1), x_dim));
+  const Tensor out = b.count() > 2 ? autograd::enter(R(rule), x, target, b.inner(2))
+                                   : autograd::enter(R(rule), x, target);
+  Dims sizes(result);
+  sizes.insert(0, b.size());
+  return {reshape(out, sizes)};
+}
+
 /// The rules below are linear in input 0; target and weight stay.
 template <class R>
 Tensor push_linear(const R& rule, const autograd::Push& p) {
@@ -137,6 +164,15 @@ struct NllSpreadRule : autograd::Rule {
   int64_t ignore_index;
 
   unsigned saves_inputs(unsigned) const { return 6; }
+  std::vector<Tensor> batch(const autograd::Batch& b) const {
+    NllSpreadRule joined = *this;
+    if (sizes.size() <= 1) {
+      joined.sizes.insert(0, b.size());
+    } else {
+      joined.sizes[0] *= b.size();
+    }
+    return batch_of_samples(joined, b, sizes.size(), sizes);
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor g = contiguous(in[0]);
     const Tensor out = core::make_tensor(sizes, g.dtype());
@@ -159,6 +195,9 @@ struct NllRule : autograd::Rule {
   int64_t ignore_index;
 
   unsigned saves_inputs(unsigned) const { return 6; }
+  std::vector<Tensor> batch(const autograd::Batch& b) const {
+    return batch_of_samples(*this, b, b.seen(0).dim(), b.seen(1).sizes());
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor out = core::make_tensor(in[1].sizes(), in[0].dtype());
     if (out->numel() == 0) return out;
@@ -241,6 +280,13 @@ struct CrossEntropyRule : autograd::Rule {
   TakenOnce gradient{};
 
   unsigned saves_inputs(unsigned) const { return 7; }
+  std::vector<Tensor> batch(const autograd::Batch& b) const {
+    CrossEntropyRule each{{}, ignore_index, false, 1, false};
+    std::vector<Tensor> losses = batch_of_samples(each, b, b.seen(0).dim(), b.seen(1).sizes());
+    if (sum_up && !losses.empty())
+      losses[0] = sum(reshape(losses[0], {b.size(), -1}), {1}) * Scalar(scale);
+    return losses;
+  }
 
   Tensor forward(autograd::Inputs in) {
     const Tensor out = sum_up ? core::make_tensor({}, in[0].dtype())
@@ -321,9 +367,25 @@ struct CrossEntropyRule : autograd::Rule {
   }
 };
 
+/// The reduction of losses of single samples; counts the targets where they differ in a batch.
+Tensor reduced(const Tensor& each, const Prepared& p, int64_t ignore_index, Reduction reduction) {
+  if (reduction == Reduction::None) return each;
+  if (reduction == Reduction::Sum) return sum(each);
+  if (!p.target->has(TensorImpl::kBatched)) return sum(each) / Scalar(p.total);
+  const Tensor counted = to(ne(p.target, Scalar(ignore_index)), each.dtype());
+  if (!p.weight.defined()) return sum(each) / sum(counted);
+  const Tensor known = where(ne(p.target, Scalar(ignore_index)), p.target, Scalar(0));
+  return sum(each) / sum(reshape(index_select(p.weight, 0, reshape(known, {-1})), known.sizes()) * counted);
+}
+
 Tensor index_cross_entropy(const char* op, const Tensor& input, const Tensor& target,
                            const Tensor& weight, int64_t ignore_index, Reduction reduction) {
   const Prepared p = prepare(op, input, target, weight, ignore_index);
+  if (p.target->has(TensorImpl::kBatched)) {
+    const Tensor logs = log_softmax(p.x, class_dim(p.x));
+    const Tensor each = enter_with_weight(NllRule{{}, ignore_index}, logs, p.target, p.weight);
+    return to(reduced(each, p, ignore_index, reduction), input.dtype());
+  }
   CrossEntropyRule rule{};
   rule.ignore_index = ignore_index;
   rule.sum_up = reduction != Reduction::None;
@@ -344,21 +406,14 @@ Tensor along_classes(const Tensor& weight, const Tensor& input) {
 Tensor smoothed_cross_entropy(const char* op, const Tensor& input, const Tensor& target,
                               const Tensor& weight, int64_t ignore_index, Reduction reduction,
                               std::string_view reduction_name, double smoothing) {
-  check_floating(op, input);
-  const Tensor index = index_target(op, target);
-  check_index_shapes(op, input, target);
-  check_weight(op, input, weight);
   const int64_t dim = class_dim(input), classes = input.size(dim);
-  const double total =
-      total_weight(op, index, classes, ignore_index, weight.defined() ? weight.detach() : weight);
+  const Prepared p = prepare(op, input, target, weight, ignore_index);
   const Tensor logs = log_softmax(input, dim);
   const Tensor chosen = nll_loss(logs, target, weight, ignore_index, reduction_name);
   const Tensor weighted_logs = weight.defined() ? logs * along_classes(weight, input) : logs;
   const Tensor ignored = eq(target, Scalar(ignore_index));
   const Tensor rest = where(ignored, Scalar(0.0), neg(sum(weighted_logs, dim)));
-  const Tensor even = reduction == Reduction::None  ? rest
-                      : reduction == Reduction::Sum ? sum(rest)
-                                                    : sum(rest) / Scalar(total);
+  const Tensor even = reduced(rest, p, ignore_index, reduction);
   return chosen * Scalar(1 - smoothing) + even * Scalar(smoothing / static_cast<double>(classes));
 }
 
@@ -387,10 +442,7 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight,
   const Reduction r = reduction_of("nll_loss", reduction);
   const Prepared p = prepare("nll_loss", input, target, weight, ignore_index);
   const Tensor each = enter_with_weight(NllRule{{}, ignore_index}, p.x, p.target, p.weight);
-  const Tensor loss = r == Reduction::None  ? each
-                      : r == Reduction::Sum ? sum(each)
-                                            : sum(each) / Scalar(p.total);
-  return to(loss, input.dtype());
+  return to(reduced(each, p, ignore_index, r), input.dtype());
 }
 
 Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& weight,

@@ -57,6 +57,7 @@ struct DistanceRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return p == 0 ? 0u : 3u; }
   unsigned saves_outputs(unsigned) const { return p == 0 ? 0u : 1u; }
 
+  static constexpr bool leading = true;
   Tensor forward(autograd::Inputs in) const {
     const Tensor x = contiguous(in[0]);
     if (by_products) return products(x, in[1]);

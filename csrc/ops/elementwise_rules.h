@@ -71,6 +71,7 @@ template <class Row>
 struct UnaryRule : autograd::Rule {
   static constexpr const char* name = Row::name;
   static constexpr bool differentiable = Row::domain != Domain::Bool && Row::domain != Domain::Bits;
+  static constexpr bool broadcasts = true;
   [[no_unique_address]] Parameters<Row> parameters;
 
   unsigned saves_inputs(unsigned) const { return Row::saves == Saves::X ? 1u : 0u; }
@@ -164,6 +165,7 @@ template <class Row>
 struct BinaryRule : autograd::Rule {
   static constexpr const char* name = Row::name;
   static constexpr bool differentiable = Row::domain != Domain::Bool && Row::domain != Domain::Bits;
+  static constexpr bool broadcasts = true;
   [[no_unique_address]] Parameters<Row> parameters;
 
   static unsigned masks(unsigned needs) {

@@ -45,6 +45,11 @@ struct ExtremumRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned) const { return 1; }
 
+  ExtremumRule shifted() const {
+    ExtremumRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor& x = in[0];
     if (x->numel() == 0)
@@ -109,6 +114,11 @@ struct ExtremumWithIndexRule : autograd::Rule {
 
   unsigned saves_outputs(unsigned) const { return 2; }
 
+  ExtremumWithIndexRule shifted() const {
+    ExtremumWithIndexRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   std::vector<Tensor> forward(autograd::Inputs in) const {
     Places found = find_places(in[0], DimMask{1} << dim, keepdim, !largest, true);
     std::vector<Tensor> result;
@@ -144,6 +154,11 @@ struct ArgRule : autograd::Rule {
   DimMask mask;
   bool keepdim;
   bool largest;
+  ArgRule shifted() const {
+    ArgRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     return find_places(in[0], mask, keepdim, !largest, false).indices;
   }

@@ -31,6 +31,10 @@ Tensor index_values(const char* op, const Tensor& index) {
 void check_range(const char* op, const Tensor& index, int64_t dim, int64_t size, bool wraps) {
   const int64_t count = index.numel();
   if (count == 0) return;
+  if (index->has(TensorImpl::kBatched)) {
+    check_range(op, contiguous(autograd::bottom(index)), dim, size, wraps);
+    return;
+  }
   const int64_t low = wraps ? -size : 0;
   const int64_t* values = static_cast<const int64_t*>(index.data());
   int64_t bad = 0;
@@ -222,6 +226,7 @@ struct IndexRule : autograd::Rule {
   static constexpr bool linear = true;
   IndexSpec spec;
   unsigned saves_inputs(unsigned) const { return ~1u; }
+  std::vector<Tensor> batch(const autograd::Batch& b) const;
   Tensor forward(Inputs in) const { return read_rows(in[0], spec, in, 1); }
   void pull(Pull& p) const;
 };
@@ -234,6 +239,7 @@ struct IndexBackwardRule : autograd::Rule {
   IndexSpec spec;
   IntSpan sizes;
   unsigned saves_inputs(unsigned) const { return ~1u; }
+  std::vector<Tensor> batch(const autograd::Batch& b) const;
   Tensor forward(Inputs in) const {
     const DType dtype = in[0].dtype();
     if (spec.distinct) {
@@ -268,6 +274,7 @@ struct IndexPutRule : autograd::Rule {
   bool accumulate = false;
   bool in_place = false;
   unsigned saves_inputs(unsigned needs) const { return (needs & (accumulate ? 2u : 3u)) ? ~3u : 0; }
+  std::vector<Tensor> batch(const autograd::Batch& b) const;
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     const DType sum_dtype = accumulate ? accumulation_dtype(x.dtype()) : x.dtype();
@@ -301,6 +308,92 @@ struct IndexPutRule : autograd::Rule {
     }
   }
 };
+
+// --- batches -------------------------------------------------------------------------------------
+
+/// An indexed access to all samples at once: the batch is one more dimension in front, indexed by
+/// the sample's number where the indices differ between samples.
+struct BatchedIndex {
+  IndexSpec spec;
+  std::vector<Tensor> indices;
+  Dims order;  // order[i]: where the raw result has dimension i of (batch, sample ...)
+
+  /// `rank`: the dimensions of one sample's result.
+  BatchedIndex(const autograd::Batch& b, const IndexSpec& sample, int first, int rank) {
+    int places = 0;  // dimensions of the indices
+    bool differ = false;
+    for (int i = first; i < b.count(); ++i) {
+      places = std::max(places, static_cast<int>(b.seen(i).dim()));
+      differ |= b.is_batched(i);
+    }
+    spec.distinct = sample.distinct && !differ;
+    if (differ) {
+      spec.add(0, 1);
+      Dims sizes(places + 1, 1);
+      sizes[0] = b.size();
+      indices.push_back(reshape(arange(0, b.size()), sizes));
+    }
+    for (int k = 0; k < sample.count; ++k) spec.add(sample.dim[k] + 1, sample.span[k]);
+    for (int i = first; i < b.count(); ++i) indices.push_back(contiguous(b.aligned(i, places)));
+    const int before = sample.together() ? sample.dim[0] : 0;
+    for (int d = 0; d <= rank; ++d) order.push_back(d);
+    if (!differ && !sample.together()) {  // raw: places, batch, rest
+      order[0] = places;
+      for (int d = 0; d < places; ++d) order[d + 1] = d;
+    } else if (differ && before > 0) {  // raw: batch, places, before, rest
+      for (int d = 0; d < before; ++d) order[d + 1] = 1 + places + d;
+      for (int d = 0; d < places; ++d) order[1 + before + d] = 1 + d;
+    }
+  }
+  Tensor to_samples(const Tensor& raw) const { return permute(raw, order); }
+  Tensor to_raw(const Tensor& samples) const {
+    Dims inverse(order.size(), 0);
+    for (int d = 0; d < order.size(); ++d) inverse[static_cast<int>(order[d])] = d;
+    return permute(samples, inverse);
+  }
+  Inputs with(std::initializer_list<const Tensor*> first, IndexInputs& list) const {
+    for (const Tensor* tensor : first) list.add(tensor);
+    for (const Tensor& index : indices) list.add(&index);
+    return list;
+  }
+};
+
+int sample_rank(const autograd::Batch& b, IntSpan sizes, const IndexSpec& spec, int first) {
+  int places = 0, covered = 0;
+  for (int i = first; i < b.count(); ++i)
+    places = std::max(places, static_cast<int>(b.seen(i).dim()));
+  for (int k = 0; k < spec.count; ++k) covered += spec.span[k];
+  return static_cast<int>(sizes.size()) - covered + places;
+}
+
+std::vector<Tensor> IndexRule::batch(const autograd::Batch& b) const {
+  const BatchedIndex plan(b, spec, 1, sample_rank(b, b.seen(0).sizes(), spec, 1));
+  const Tensor x = b.front(0);
+  IndexInputs list;
+  return {plan.to_samples(autograd::enter(IndexRule{{}, plan.spec}, plan.with({&x}, list)))};
+}
+
+std::vector<Tensor> IndexBackwardRule::batch(const autograd::Batch& b) const {
+  const BatchedIndex plan(b, spec, 1, static_cast<int>(b.seen(0).dim()));
+  const Tensor g = contiguous(plan.to_raw(b.front(0)));
+  Dims all(sizes);
+  all.insert(0, b.size());
+  IndexInputs list;
+  return {autograd::enter(IndexBackwardRule{{}, plan.spec, all}, plan.with({&g}, list))};
+}
+
+std::vector<Tensor> IndexPutRule::batch(const autograd::Batch& b) const {
+  const int rank = sample_rank(b, b.seen(0).sizes(), spec, 2);
+  const BatchedIndex plan(b, spec, 2, rank);
+  const Tensor x = b.front(0);
+  Tensor values = b.aligned(1, rank);
+  while (values.dim() <= rank) values = unsqueeze(values, 0);
+  values = plan.to_raw(values);
+  IndexPutRule rule = *this;
+  rule.spec = plan.spec;
+  IndexInputs list;
+  return {autograd::enter(rule, plan.with({&x, &values}, list))};
+}
 
 // --- arguments -----------------------------------------------------------------------------------
 

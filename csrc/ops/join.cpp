@@ -76,6 +76,11 @@ struct CatRule : autograd::Rule {
   static constexpr bool linear = true;
   int dim = 0;
   Starts starts;
+  CatRule shifted() const {
+    CatRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     int first = 0;
     while (first + 1 < in.size() && skipped(in[first])) ++first;
@@ -110,8 +115,14 @@ struct CatRule : autograd::Rule {
 
 struct StackRule : autograd::Rule {
   static constexpr const char* name = "Stack";
+  static constexpr bool joins = true;
   static constexpr bool linear = true;
   int dim = 0;
+  StackRule shifted() const {
+    StackRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     Dims sizes(in[0].sizes());
     const auto d = static_cast<size_t>(dim);

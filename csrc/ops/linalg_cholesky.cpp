@@ -30,6 +30,7 @@ struct TriangularRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned needs) const { return needs & 1; }
 
+  static constexpr bool leading = true;
   Tensor forward(Inputs in) const {
     Tensor X = column_major_copy(in[1]);
     if (X.numel() == 0) return X;
@@ -82,6 +83,7 @@ struct CholeskyRule : autograd::Rule {
   static constexpr const char* name = "LinalgCholeskyEx";
   unsigned saves_outputs(unsigned) const { return 1; }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     Tensor L = column_major_copy(in[0]);
     Tensor info = zeros(batch_sizes(L), DType::Int32);

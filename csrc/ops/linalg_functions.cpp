@@ -135,6 +135,7 @@ Tensor exponential(const Tensor& A) {
 struct MatrixExpRule : autograd::Rule {
   static constexpr const char* name = "LinalgMatrixExp";
   unsigned saves_inputs(unsigned) const { return 1; }
+  static constexpr bool leading = true;
   Tensor forward(autograd::Inputs in) const { return exponential(in[0]); }
 
   // exp([[A^T, G], [0, A^T]]) has the derivative of exp at A^T along G in its corner (Najfeld and

@@ -109,6 +109,7 @@ struct LuRule : autograd::Rule {
   static constexpr const char* name = "LinalgLuFactorEx";
   unsigned saves_outputs(unsigned) const { return 3; }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     LuFactors f = factor_lu(in[0]);
     return {std::move(f.LU), std::move(f.pivots), std::move(f.info)};
@@ -174,6 +175,7 @@ struct SolveRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned needs) const { return 6u | (needs & 1); }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     LuFactors f = factor_lu(in[0]);
     Tensor X = solve_lu(f.LU, f.pivots, in[1], false);
@@ -226,6 +228,7 @@ std::pair<Tensor, Tensor> solve_with_info(const char* op, const Tensor& A, const
 struct InverseRule : autograd::Rule {
   static constexpr const char* name = "LinalgInvEx";
   unsigned saves_outputs(unsigned) const { return 1; }
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     LuFactors f = factor_lu(in[0]);
     Tensor X = solve_lu(f.LU, f.pivots, identity_like(in[0]), false);
@@ -317,6 +320,7 @@ struct DetRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned) const { return 7; }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     LuFactors f = factor_lu(in[0]);
     Tensor value = prod(diagonal_of(f.LU), {-1}) * swap_sign(f.pivots, in[0].dtype());
@@ -360,6 +364,7 @@ struct SlogdetRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned) const { return 12; }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     LuFactors f = factor_lu(in[0]);
     const Tensor values = diagonal_of(f.LU);

@@ -39,6 +39,7 @@ struct QrRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned) const { return 3; }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     const Tensor A = column_major_copy(in[0]);
     const int64_t m = A.size(-2), n = A.size(-1);
@@ -124,6 +125,7 @@ struct EighRule : autograd::Rule {
   bool vectors;
   unsigned saves_outputs(unsigned) const { return 3; }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     const Tensor A = column_major_copy(in[0]);
     Tensor values = core::make_tensor(with_sizes(batch_sizes(A), {A.size(-1)}), A.dtype());
@@ -174,6 +176,7 @@ struct SvdRule : autograd::Rule {
   bool vectors, full;
   unsigned saves_outputs(unsigned) const { return 7; }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     const Tensor A = column_major_copy(in[0]);
     const Dims batch = batch_sizes(A);
@@ -301,6 +304,7 @@ struct PinvRule : autograd::Rule {
   unsigned saves_outputs(unsigned) const { return 1; }
 
   // Inputs: A, and the tolerances (0-d or batch).
+  static constexpr bool leading = true;
   Tensor forward(Inputs in) const {
     const Tensor& A = in[0];
     if (A.numel() == 0)
@@ -369,6 +373,7 @@ struct LstsqRule : autograd::Rule {
   double rcond;
   unsigned saves_inputs(unsigned) const { return 3; }
 
+  static constexpr bool leading = true;
   std::vector<Tensor> forward(Inputs in) const {
     const Tensor A = column_major_copy(in[0]), B = column_major_copy(in[1]);
     kernels::LinalgArgs args = matrix_args(A);

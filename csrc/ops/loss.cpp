@@ -56,6 +56,14 @@ struct PairRule : autograd::Rule {
     return reduction == Reduction::Mean ? static_cast<double>(n) : 1.0;
   }
 
+  Tensor batch(const autograd::Batch& b) const {
+    PairRule each = *this;
+    each.reduction = Reduction::None;
+    const Tensor losses = autograd::enter(each, b.front(0), b.front(1));
+    if (reduction == Reduction::None) return losses;
+    const Tensor rows = reshape(losses, {b.size(), -1});
+    return reduction == Reduction::Sum ? sum(rows, {1}) : mean(rows, {1});
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor x = contiguous(in[0]), t = contiguous(in[1]);
     kernels::PairLossParameters p;

@@ -47,6 +47,7 @@ struct MaskedFillRule : autograd::Rule {
   static constexpr bool linear = true;
   bool in_place = false;
   unsigned saves_inputs(unsigned) const { return 4u; }
+  static constexpr bool broadcasts = true;
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     const Tensor& mask = in[2];

@@ -204,6 +204,7 @@ struct MatmulRule : autograd::Rule {
     return ((needs & 1) ? 2u : 0u) | ((needs & 2) ? 1u : 0u);
   }
 
+  Tensor batch(const autograd::Batch& b) const;
   Tensor forward(Inputs in) const { return multiply(op, in[0], in[1]); }
 
   void pull(Pull& p) const {
@@ -245,6 +246,25 @@ struct MatmulRule : autograd::Rule {
   }
 };
 
+Tensor MatmulRule::batch(const autograd::Batch& b) const {
+  const int64_t left = b.seen(0).dim(), right = b.seen(1).dim();
+  if (!b.is_batched(1) && right <= 2) return autograd::enter(*this, b.lead(0), b.inner(1));
+  if (!b.is_batched(0) && left <= 2 && right == 1)
+    return autograd::enter(*this, b.lead(1), left == 2 ? t(b.inner(0)) : b.inner(0));
+  // Both as stacks of matrices of as many dimensions.
+  const int64_t ndim = std::max<int64_t>({2, left, right});
+  const auto stacked = [&](int i, int64_t dim, int64_t vector_at) {
+    const Tensor tensor = dim == 1 ? unsqueeze(b.lead(i), vector_at) : b.lead(i);
+    if (!b.is_batched(i)) return tensor;
+    Dims sizes(tensor.sizes());
+    for (int64_t d = std::max<int64_t>(dim, 2); d < ndim; ++d) sizes.insert(1, 1);
+    return reshape(tensor, sizes);
+  };
+  Tensor result = autograd::enter(*this, stacked(0, left, -2), stacked(1, right, -1));
+  if (right == 1) result = squeeze(result, -1);
+  return left == 1 ? squeeze(result, right == 1 ? -1 : -2) : result;
+}
+
 Tensor enter_matmul(const char* op, const Tensor& a, const Tensor& b) {
   check_same_dtype(op, a, "the first operand", b, "the second");
   return autograd::enter(MatmulRule{{}, op}, a, b);
@@ -284,6 +304,7 @@ struct LinearRule : autograd::Rule {
     return ((needs & 1) ? 2u : 0u) | ((needs & 2) ? 1u : 0u);
   }
 
+  Tensor batch(const autograd::Batch& b) const;
   Tensor forward(Inputs in) const {
     const Tensor &x = in[0], &w = in[1];
     Dims sizes(x.sizes());
@@ -369,6 +390,17 @@ struct LinearRule : autograd::Rule {
     return expand(total, p.output().sizes());
   }
 };
+
+Tensor LinearRule::batch(const autograd::Batch& b) const {
+  const bool biased = b.count() > 2;
+  if (!b.is_batched(1) && !(biased && b.is_batched(2))) {
+    const Tensor x = b.lead(0);
+    return biased ? autograd::enter(*this, x, b.inner(1), b.inner(2))
+                  : autograd::enter(*this, x, b.inner(1));
+  }
+  const Tensor y = matmul(b.seen(0), transpose(b.seen(1), -2, -1));
+  return autograd::lower_batch(biased ? y + b.seen(2) : y, 0, b.level(), b.size());
+}
 
 void check_linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
   check_same_dtype("linear", input, "input", weight, "weight");

@@ -24,6 +24,11 @@ struct RunningExtremumRule : autograd::Rule {
   bool smallest;
 
   unsigned saves_outputs(unsigned) const { return 2; }
+  RunningExtremumRule shifted() const {
+    RunningExtremumRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   std::vector<Tensor> forward(autograd::Inputs in) const {
     std::vector<Tensor> out;
     out.reserve(2);
@@ -54,6 +59,11 @@ struct RecurrenceRule : autograd::Rule {
 
   unsigned saves_inputs(unsigned) const { return 2; }
   unsigned saves_outputs(unsigned needs) const { return needs & 2u ? 1 : 0; }
+  RecurrenceRule shifted() const {
+    RecurrenceRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const DType dtype = kernel_dtype(in[0].dtype());
     const Tensor g = contiguous(converted(in[0].detach(), dtype));
@@ -90,6 +100,11 @@ struct LogcumsumexpRule : autograd::Rule {
 
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned) const { return 1; }
+  LogcumsumexpRule shifted() const {
+    LogcumsumexpRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const DType dtype = kernel_dtype(in[0].dtype());
     const Tensor out = core::make_tensor(in[0].sizes(), dtype);

@@ -39,6 +39,11 @@ struct StatisticRule : autograd::Rule {
   bool keepdim;
 
   unsigned saves_outputs(unsigned) const { return 2; }
+  StatisticRule shifted() const {
+    StatisticRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   std::vector<Tensor> forward(autograd::Inputs in) const {
     kernels::RowStatistic p;
     p.shape = rows_along(in[0].sizes(), dim);

@@ -64,6 +64,12 @@ struct ConstantPadRule : autograd::Rule {
   Margins margins;
   Scalar value;
 
+  ConstantPadRule shifted() const {
+    ConstantPadRule rule = *this;
+    rule.margins.before.insert(0, 0);
+    rule.margins.after.insert(0, 0);
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     Tensor result = core::make_tensor(padded_sizes(x, margins), x.dtype());

@@ -44,6 +44,11 @@ struct CrossRule : autograd::Rule {
   unsigned saves_inputs(unsigned needs) const {
     return ((needs & 1) ? 2u : 0u) | ((needs & 2) ? 1u : 0u);
   }
+  CrossRule shifted() const {
+    CrossRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor a = contiguous(in[0]), b = contiguous(in[1]);
     Tensor out = core::make_tensor(a.sizes(), a.dtype());
@@ -132,6 +137,7 @@ struct VecdotRule : autograd::Rule {
   unsigned saves_inputs(unsigned needs) const {
     return ((needs & 1) ? 2u : 0u) | ((needs & 2) ? 1u : 0u);
   }
+  static constexpr bool leading = true;
   Tensor forward(autograd::Inputs in) const {
     return squeeze(matmul(unsqueeze(in[0], -2), unsqueeze(in[1], -1)), OptionalInts{-2, -1});
   }

@@ -5,6 +5,7 @@
 
 #include "autograd/entry.h"
 #include "autograd/inplace.h"
+#include "autograd/lifted.h"
 #include "core/allocator.h"
 #include "core/launch.h"
 #include "core/text.h"
@@ -25,6 +26,35 @@ using Kernel = void (*)(void* const*, const RandomParameters&);
 
 Generator& chosen(Generator* generator) { return generator ? *generator : default_generator(); }
 
+/// The shape with the samples of the open batch levels in front, where each draws its own numbers.
+/// Throws in a level that allows no random operation.
+Dims with_batches(const char* op, IntSpan size) {
+  Dims result(size);
+  for (const autograd::Level& level : autograd::batch_levels()) {
+    if (level.randomness == autograd::Randomness::Error) {
+      throw Error(core::text(
+          op, ": vmap: called random operation while in randomness error mode. Please either use "
+              "the 'same' or 'different' randomness flags on vmap or perform the randomness "
+              "operation out of vmap"));
+    }
+    if (level.randomness == autograd::Randomness::Different) result.insert(0, level.size);
+  }
+  return result;
+}
+
+/// What one sample sees of a result of that shape.
+Tensor lift_batches(Tensor result) {
+  const std::vector<autograd::Level> levels = autograd::batch_levels();
+  size_t drawn = 0;
+  for (const autograd::Level& level : levels)
+    drawn += level.randomness == autograd::Randomness::Different;
+  for (const autograd::Level& level : levels) {
+    if (level.randomness != autograd::Randomness::Different) continue;
+    result = autograd::lift(result, static_cast<int>(--drawn), level.id);
+  }
+  return result;
+}
+
 RandomParameters draw(Generator* generator, DType dtype, int64_t n, bool double_width, double a,
                       double b) {
   const Generator::Draw draw = chosen(generator).reserve(kernels::random_counters(n, double_width));
@@ -41,13 +71,16 @@ void check_floating(const char* op, DType dtype) {
 /// `kernel`.
 Tensor fresh(Kernel kernel, IntSpan size, DType dtype, Generator* generator, double a, double b) {
   const DType native = dtype == DType::Float64 ? DType::Float64 : DType::Float32;
-  Tensor result = core::make_tensor(size, native);
+  const bool batches = autograd::any_level_open();
+  Tensor result =
+      core::make_tensor(batches ? IntSpan(with_batches("random", size)) : size, native);
   if (result.numel() > 0) {
     const RandomParameters p =
         draw(generator, dtype, result.numel(), native == DType::Float64, a, b);
     core::launch(kernel, {core::out(result)}, p);
   }
-  return to(result, dtype);
+  result = to(result, dtype);
+  return batches ? lift_batches(std::move(result)) : result;
 }
 
 Tensor& fill(const char* op, Kernel kernel, Tensor& self, Generator* generator, double a,
@@ -55,7 +88,8 @@ Tensor& fill(const char* op, Kernel kernel, Tensor& self, Generator* generator, 
   check_floating(op, self.dtype());
   autograd::check_writable(op, self);
   const bool native = self.dtype() == DType::Float32 || self.dtype() == DType::Float64;
-  if (native && self.is_contiguous() && !autograd::must_record(self, self)) {
+  if (native && self.is_contiguous() && !autograd::must_record(self, self) &&
+      !autograd::any_level_open()) {
     if (self.numel() > 0) {
       const RandomParameters p =
           draw(generator, self.dtype(), self.numel(), self.dtype() == DType::Float64, a, b);
@@ -115,14 +149,17 @@ Tensor randint(int64_t low, int64_t high, IntSpan size, Generator* generator,
   }
   check_fill("randint", low, dtype.value_or(DType::Int64));
   check_fill("randint", high - 1, dtype.value_or(DType::Int64));
-  Tensor result = core::make_tensor(size, DType::Int64);
+  const bool batches = autograd::any_level_open();
+  Tensor result =
+      core::make_tensor(batches ? IntSpan(with_batches("randint", size)) : size, DType::Int64);
   const Bits bits(result.numel(), generator);
   const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
   auto* out = result.data_ptr<int64_t>();
   for (int64_t i = 0; i < result.numel(); ++i) {
     out[i] = static_cast<int64_t>(static_cast<uint64_t>(low) + bits.below(i, range));
   }
-  return to(result, dtype.value_or(DType::Int64));
+  result = to(result, dtype.value_or(DType::Int64));
+  return batches ? lift_batches(std::move(result)) : result;
 }
 
 Tensor randint_like(const Tensor& input, int64_t low, int64_t high, std::optional<DType> dtype) {
@@ -131,6 +168,11 @@ Tensor randint_like(const Tensor& input, int64_t low, int64_t high, std::optiona
 
 Tensor randperm(int64_t n, Generator* generator, std::optional<DType> dtype) {
   if (n < 0) throw ValueError(core::text("randperm: expected n >= 0, got ", n));
+  if (with_batches("randperm", {}).size() > 0) {
+    throw UnsupportedError(
+        "randperm: vmap: a permutation of its own for each sample is not supported; use "
+        "rand(n).argsort(), or randomness='same'");
+  }
   Tensor result = core::make_tensor({n}, DType::Int64);
   auto* out = result.data_ptr<int64_t>();
   const Bits bits(n, generator);
@@ -232,6 +274,10 @@ Tensor dropout(const Tensor& input, double p, bool training) {
   check_probability("dropout", p);
   check_floating("dropout", input.dtype());
   if (!training || p == 0) return input;
+  if (autograd::any_level_open() && p < 1) {
+    const Tensor kept = ge(rand(input.sizes(), nullptr, DType::Float32), Scalar(p));
+    return input * to(kept, input.dtype()) * Scalar(1 / (1 - p));
+  }
   DropoutRule rule;
   rule.p = p;
   rule.draw = default_generator().reserve(kernels::random_counters(input.numel(), false));

@@ -39,6 +39,11 @@ struct SumRule : autograd::Rule {
   bool keepdim;
   DType dtype;
 
+  SumRule shifted() const {
+    SumRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     return fold(in[0], mask, keepdim, FoldOp::Sum, dtype);
   }
@@ -53,6 +58,11 @@ struct MeanRule : autograd::Rule {
   DimMask mask;
   bool keepdim;
 
+  MeanRule shifted() const {
+    MeanRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const auto count = static_cast<double>(reduced_count(in[0].sizes(), mask));
     return fold(in[0], mask, keepdim, FoldOp::Sum, in[0].dtype(), {count, false});
@@ -101,6 +111,11 @@ struct CountNonzeroRule : autograd::Rule {
   static constexpr const char* name = "CountNonzero";
   static constexpr bool differentiable = false;
   DimMask mask;
+  CountNonzeroRule shifted() const {
+    CountNonzeroRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor flags = in[0].dtype() == DType::Bool ? in[0] : ne(in[0].detach(), Scalar(0));
     return fold(flags, mask, false, FoldOp::Sum, DType::Int64);
@@ -115,6 +130,11 @@ struct TruthRule : autograd::Rule {
   DimMask mask;
   bool keepdim;
   bool any;
+  TruthRule shifted() const {
+    TruthRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor flags = in[0].dtype() == DType::Bool ? in[0] : ne(in[0].detach(), Scalar(0));
     const DType dtype = in[0].dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool;
@@ -157,6 +177,11 @@ struct SpreadRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned) const { return root ? 1 : 0; }
 
+  SpreadRule shifted() const {
+    SpreadRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor& input = in[0];
     const double freedom = static_cast<double>(reduced_count(input.sizes(), mask)) - correction;
@@ -240,6 +265,11 @@ struct NormRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return p == 0 ? 0 : 1; }
   unsigned saves_outputs(unsigned) const { return p == 0 || p == 1 ? 0 : 1; }
 
+  NormRule shifted() const {
+    NormRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const Tensor& x = in[0];
     const auto run = [&](FoldOp op, bool root = false) {

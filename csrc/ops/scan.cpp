@@ -52,6 +52,11 @@ struct CumsumRule : autograd::Rule {
   int64_t dim;
   bool reverse;
   DType dtype;
+  CumsumRule shifted() const {
+    CumsumRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     return run_scan(in[0], {}, dim, ScanOp::Sum, reverse, dtype);
   }
@@ -61,7 +66,7 @@ struct CumsumRule : autograd::Rule {
 };
 
 /// y[k] = x[k - by] along dim, `fill` where that does not exist; from the other side when by < 0.
-Tensor shifted(const Tensor& x, int64_t dim, int64_t by, double fill) {
+Tensor moved_along(const Tensor& x, int64_t dim, int64_t by, double fill) {
   const int64_t n = x.size(dim), distance = by < 0 ? -by : by;
   Dims sizes(x.sizes());
   sizes[static_cast<int>(dim)] = distance;
@@ -74,8 +79,8 @@ Tensor shifted(const Tensor& x, int64_t dim, int64_t by, double fill) {
 /// The product of the elements before (direction 1) or after (-1) each element.
 Tensor exclusive_products(const Tensor& x, int64_t dim, int direction) {
   const int64_t n = x.size(dim);
-  Tensor y = shifted(x, dim, direction, 1);
-  for (int64_t k = 1; k < n; k *= 2) y = y * shifted(y, dim, direction * k, 1);
+  Tensor y = moved_along(x, dim, direction, 1);
+  for (int64_t k = 1; k < n; k *= 2) y = y * moved_along(y, dim, direction * k, 1);
   return y;
 }
 
@@ -94,6 +99,11 @@ struct ProdRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   DimMask mask(int64_t ndim) const { return dim < 0 ? all_dims(ndim) : DimMask{1} << dim; }
 
+  Tensor batch(const autograd::Batch& b) const {
+    const Tensor x = b.front(0);
+    if (dim >= 0) return autograd::enter(ProdRule{{}, dim + 1, keepdim, dtype}, x);
+    return autograd::enter(ProdRule{{}, 1, false, dtype}, reshape(x, {b.size(), -1}));
+  }
   Tensor forward(autograd::Inputs in) const {
     return fold(in[0], mask(in[0].dim()), keepdim, FoldOp::Prod, dtype);
   }
@@ -121,6 +131,11 @@ struct CumprodRule : autograd::Rule {
 
   unsigned saves_inputs(unsigned) const { return 1; }
 
+  CumprodRule shifted() const {
+    CumprodRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     return run_scan(in[0], {}, dim, ScanOp::Prod, false, dtype);
   }
@@ -137,11 +152,11 @@ struct CumprodRule : autograd::Rule {
       p.set(0, run_scan(x, g, dim, ScanOp::ProdGradient, false, x.dtype()));
       return;
     }
-    Tensor factor = shifted(x, dim, -1, 0);
+    Tensor factor = moved_along(x, dim, -1, 0);
     Tensor tail = g;
     for (int64_t k = 1; k < x.size(dim); k *= 2) {
-      tail = tail + factor * shifted(tail, dim, -k, 0);
-      factor = factor * shifted(factor, dim, -k, 0);
+      tail = tail + factor * moved_along(tail, dim, -k, 0);
+      factor = factor * moved_along(factor, dim, -k, 0);
     }
     p.set(0, exclusive_products(x, dim, 1) * tail);
   }

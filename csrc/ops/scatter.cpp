@@ -60,6 +60,11 @@ struct GatherRule : autograd::Rule {
   static constexpr bool linear = true;
   int dim = 0;
   unsigned saves_inputs(unsigned) const { return 2u; }
+  GatherRule shifted() const {
+    GatherRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     const Tensor result = core::make_tensor(in[1].sizes(), in[0].dtype());
     if (result.numel() == 0) return result;
@@ -79,6 +84,11 @@ struct GatherBackwardRule : autograd::Rule {
   int dim = 0;
   IntSpan sizes;
   unsigned saves_inputs(unsigned) const { return 2u; }
+  Tensor batch(const autograd::Batch& b) const {
+    Dims all(sizes);
+    all.insert(0, b.size());
+    return autograd::enter(GatherBackwardRule{{}, dim + 1, all}, b.front(0), b.front(1));
+  }
   Tensor forward(Inputs in) const {
     const DType dtype = in[0].dtype();
     const Tensor total = zeros(sizes, accumulation_dtype(dtype));
@@ -100,6 +110,11 @@ struct ScatterRule : autograd::Rule {
   bool add = false;
   bool in_place = false;
   unsigned saves_inputs(unsigned needs) const { return (needs & (add ? 2u : 3u)) ? 4u : 0; }
+  ScatterRule shifted() const {
+    ScatterRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     const DType sum_dtype = add ? accumulation_dtype(x.dtype()) : x.dtype();

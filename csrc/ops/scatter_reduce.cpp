@@ -56,6 +56,11 @@ struct ScatterJoinRule : autograd::Rule {
 
   unsigned saves_inputs(unsigned) const { return 7; }
   unsigned saves_outputs(unsigned) const { return 1; }
+  ScatterJoinRule shifted() const {
+    ScatterJoinRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const DType dtype = accumulation_dtype(in[0].dtype());
     const Tensor result = to(in[0].detach(), dtype, true);

@@ -53,6 +53,11 @@ struct SoftmaxRule : autograd::Rule {
   int64_t dim;
 
   unsigned saves_outputs(unsigned) const { return 1; }
+  SoftmaxRule shifted() const {
+    SoftmaxRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const { return run_softmax(in[0], dim, op); }
   /// The Jacobian of softmax is symmetric.
   Tensor derivative(const Tensor& g, const Tensor& y) const {
@@ -84,6 +89,11 @@ struct LogSumExpRule : autograd::Rule {
   unsigned saves_inputs(unsigned) const { return 1; }
   unsigned saves_outputs(unsigned) const { return 1; }
 
+  LogSumExpRule shifted() const {
+    LogSumExpRule rule = *this;
+    rule.mask <<= 1;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const Dims sizes = reduced_sizes(in[0].sizes(), mask, keepdim);
     if (in[0]->numel() == 0)

@@ -83,6 +83,11 @@ struct SortRule : autograd::Rule {
   bool ordered;
 
   unsigned saves_outputs(unsigned) const { return 2; }
+  SortRule shifted() const {
+    SortRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   std::vector<Tensor> forward(autograd::Inputs in) const {
     Sorted sorted = run_sort(in[0], dim, k, descending, ordered, true, true);
     std::vector<Tensor> result;
@@ -99,6 +104,11 @@ struct ArgsortRule : autograd::Rule {
   static constexpr bool differentiable = false;
   int64_t dim;
   bool descending;
+  ArgsortRule shifted() const {
+    ArgsortRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(autograd::Inputs in) const {
     const int64_t k = in[0].dim() == 0 ? 1 : in[0].size(dim);
     return run_sort(in[0], dim, k, descending, true, false, true).indices;

@@ -464,6 +464,7 @@ struct AddRatioRule : autograd::Rule {
     const unsigned second = kProduct ? 2u : 6u;
     return ((needs & 2) ? 4u : 0u) | ((needs & 4) ? second : 0u);
   }
+  static constexpr bool broadcasts = true;
   Tensor forward(autograd::Inputs in) const {
     const DType products = result_type(in[1], in[2]);
     const DType dtype = result_type(in[0], core::make_like(in[1], products));
@@ -502,6 +503,7 @@ struct LerpRule : autograd::Rule {
   unsigned saves_inputs(unsigned needs) const {
     return ((needs & 3) ? 4u : 0u) | ((needs & 4) ? 3u : 0u);
   }
+  static constexpr bool broadcasts = true;
   Tensor forward(autograd::Inputs in) const {
     const DType dtype = in[0].dtype();
     Tensor out = ternary_result(name, in, dtype);

@@ -98,6 +98,11 @@ struct ViewRule : autograd::Rule {
   static constexpr const char* name = "View";
   static constexpr bool is_view = true;
   IntSpan sizes;
+  Tensor batch(const autograd::Batch& b) const {
+    Dims all(sizes);
+    all.insert(0, b.size());
+    return autograd::enter(ViewRule{{}, all}, b.front(0));
+  }
   Tensor forward(Inputs in) const {
     Dims strides;
     view_strides(in[0], sizes, strides);  // the caller knows that it can
@@ -111,6 +116,11 @@ struct ViewRule : autograd::Rule {
 struct ReshapeRule : autograd::Rule {
   static constexpr const char* name = "Reshape";
   IntSpan sizes;
+  Tensor batch(const autograd::Batch& b) const {
+    Dims all(sizes);
+    all.insert(0, b.size());
+    return autograd::enter(ReshapeRule{{}, all}, b.front(0));
+  }
   Tensor forward(Inputs in) const {
     const Tensor copy = core::make_tensor(in[0].sizes(), in[0].dtype());
     kernels::copy_values(copy, in[0]);
@@ -208,6 +218,12 @@ struct TransposeRule : autograd::Rule {
   static constexpr bool linear = true;
   int a = 0;
   int b = 0;
+  TransposeRule shifted() const {
+    TransposeRule rule = *this;
+    ++rule.a;
+    ++rule.b;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     Dims sizes(in[0].sizes()), strides(in[0].strides());
     std::swap(sizes[a], sizes[b]);
@@ -233,6 +249,13 @@ struct PermuteRule : autograd::Rule {
   static constexpr bool is_view = true;
   static constexpr bool linear = true;
   Order order;
+  PermuteRule shifted() const {
+    PermuteRule rule;
+    rule.order.dims[rule.order.count++] = 0;
+    for (int i = 0; i < order.count; ++i)
+      rule.order.dims[rule.order.count++] = static_cast<int8_t>(order.dims[i] + 1);
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     Dims sizes, strides;
     for (int i = 0; i < order.count; ++i) {
@@ -321,6 +344,11 @@ struct SqueezeRule : autograd::Rule {
   static constexpr bool is_view = true;
   static constexpr bool linear = true;
   uint32_t dims = 0;  // bit d: leave out dimension d
+  SqueezeRule shifted() const {
+    SqueezeRule rule = *this;
+    rule.dims <<= 1;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     Dims sizes, strides;
     for (size_t i = 0; i < in[0].sizes().size(); ++i) {
@@ -338,6 +366,11 @@ struct UnsqueezeRule : autograd::Rule {
   static constexpr bool is_view = true;
   static constexpr bool linear = true;
   int dim = 0;
+  UnsqueezeRule shifted() const {
+    UnsqueezeRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     Dims sizes(in[0].sizes()), strides(in[0].strides());
     const int64_t stride = dim < sizes.size() ? sizes[dim] * strides[dim] : 1;
@@ -355,6 +388,12 @@ struct ExpandRule : autograd::Rule {
   static constexpr bool is_view = true;
   static constexpr bool linear = true;
   IntSpan sizes;
+  Tensor batch(const autograd::Batch& b) const {
+    Dims all(sizes);
+    all.insert(0, b.size());
+    const auto ndim = static_cast<int64_t>(sizes.size());
+    return autograd::enter(ExpandRule{{}, all}, b.aligned(0, ndim));
+  }
   Tensor forward(Inputs in) const {
     const IntSpan old_sizes = in[0].sizes(), old_strides = in[0].strides();
     const size_t missing = sizes.size() - old_sizes.size();
@@ -371,6 +410,7 @@ struct ExpandRule : autograd::Rule {
 struct DetachRule : autograd::Rule {
   static constexpr const char* name = "Detach";
   static constexpr bool differentiable = false;
+  static constexpr bool broadcasts = true;
   Tensor forward(Inputs in) const { return alias(in[0], in[0].sizes(), in[0].strides()); }
   void pull(Pull&) const {}
 };

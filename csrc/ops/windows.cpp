@@ -27,6 +27,11 @@ struct PutRule : autograd::Rule {
   static constexpr bool linear = true;
   W window;
   IntSpan sizes;
+  Tensor batch(const autograd::Batch& b) const {
+    Dims all(sizes);
+    all.insert(0, b.size());
+    return autograd::enter(PutRule{{}, window.shifted(), all}, b.front(0));
+  }
   Tensor forward(Inputs in) const {
     const Tensor result = zeros(sizes, in[0].dtype());
     const Tensor* base[] = {&result};
@@ -48,6 +53,11 @@ struct SelectRule : autograd::Rule {
   static constexpr bool linear = true;
   int dim = 0;
   int64_t index = 0;
+  SelectRule shifted() const {
+    SelectRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     Dims sizes(x.sizes()), strides(x.strides());
@@ -68,6 +78,11 @@ struct SliceRule : autograd::Rule {
   int64_t start = 0;
   int64_t length = 0;
   int64_t step = 1;
+  SliceRule shifted() const {
+    SliceRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     Dims sizes(x.sizes()), strides(x.strides());
@@ -87,6 +102,12 @@ struct DiagonalRule : autograd::Rule {
   int64_t offset = 0;
   int dim1 = 0;
   int dim2 = 1;
+  DiagonalRule shifted() const {
+    DiagonalRule rule = *this;
+    ++rule.dim1;
+    ++rule.dim2;
+    return rule;
+  }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     Dims sizes(x.sizes()), strides(x.strides());
@@ -118,6 +139,11 @@ struct SplitRule : autograd::Rule {
   int dim = 0;
   int64_t count = 0;
   IntSpan lengths;  // of `count` pieces; borrowed for the call
+  SplitRule shifted() const {
+    SplitRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   std::vector<Tensor> forward(Inputs in) const {
     const Tensor& x = in[0];
     Dims sizes(x.sizes());
@@ -141,6 +167,11 @@ struct UnbindRule : autograd::Rule {
   static constexpr bool is_view = true;
   static constexpr bool linear = true;
   int dim = 0;
+  UnbindRule shifted() const {
+    UnbindRule rule = *this;
+    ++rule.dim;
+    return rule;
+  }
   std::vector<Tensor> forward(Inputs in) const {
     const Tensor& x = in[0];
     Dims sizes(x.sizes()), strides(x.strides());

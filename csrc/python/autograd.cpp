@@ -234,22 +234,6 @@ void look_for_signals() {
   checked(PyErr_CheckSignals());
 }
 
-std::vector<Tensor> tensor_list(PyObject* object, const char* function, const char* argument) {
-  std::vector<Tensor> result;
-  if (!object || object == Py_None) return result;
-  if (is_tensor(object)) {
-    result.push_back(unwrap(object));
-    return result;
-  }
-  const Ref items = checked(PySequence_Fast(object, "expected a tensor or a sequence of tensors"));
-  const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.get());
-  for (Py_ssize_t i = 0; i < count; ++i) {
-    PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
-    result.push_back(item == Py_None ? Tensor() : expect_tensor(item, function, argument));
-  }
-  return result;
-}
-
 bool flag(PyObject* object, bool otherwise) {
   return object && object != Py_None ? checked(PyObject_IsTrue(object)) != 0 : otherwise;
 }
@@ -406,6 +390,22 @@ void clear_hooks(const Tensor& tensor) {
   for_hooks(tensor,
             [&](HookState& state) { dropped.push_back(std::exchange(state.callable, nullptr)); });
   for (PyObject* callable : dropped) Py_XDECREF(callable);
+}
+
+std::vector<Tensor> tensor_list(PyObject* object, const char* function, const char* argument) {
+  std::vector<Tensor> result;
+  if (!object || object == Py_None) return result;
+  if (is_tensor(object)) {
+    result.push_back(unwrap(object));
+    return result;
+  }
+  const Ref items = checked(PySequence_Fast(object, "expected a tensor or a sequence of tensors"));
+  const Py_ssize_t count = PySequence_Fast_GET_SIZE(items.get());
+  for (Py_ssize_t i = 0; i < count; ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
+    result.push_back(item == Py_None ? Tensor() : expect_tensor(item, function, argument));
+  }
+  return result;
 }
 
 PyObject* wrap_node(autograd::NodeRef node) {

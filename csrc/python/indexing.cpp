@@ -169,7 +169,7 @@ class Indexer {
 
   void apply_tensor(Tensor index) {
     if (index.dtype() != DType::Bool) {
-      if (index.dim() == 0 && !index.requires_grad()) {
+      if (index.dim() == 0 && !index.requires_grad() && !index->has(TensorImpl::kBatched)) {
         take(index.item().to_int());
         return;
       }

@@ -15,6 +15,7 @@
 #include "python/optim.h"
 #include "python/pickle.h"
 #include "python/repr.h"
+#include "python/transforms.h"
 #include "tapegrad/ops.h"
 #include "tapegrad/parallel.h"
 #include "tapegrad/python.h"
@@ -243,6 +244,7 @@ void build(PyObject* module) {
                                  priority.get()));
   add_generator(module);
   add_autograd(module);
+  add_transforms(module);
   add_constructors(module);
   add_interop(module);
   add_pickle(module);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "autograd/lifted.h"
 #include "autograd/meta.h"
 #include "python/convert.h"
 
@@ -201,7 +202,26 @@ std::string with_suffixes(std::string text, const std::vector<std::string>& suff
 
 std::string size_text(IntSpan sizes) { return "size=" + shape_string(sizes); }
 
+/// The batch dimension and what lies below; values of single samples have no order to print.
+std::string lifted_text(const Tensor& x) {
+  const autograd::Lifted record = autograd::lifted(x);
+  std::string text = record.dim >= 0 ? "BatchedTensor(lvl=" : "GradTensor(lvl=";
+  text += std::to_string(record.level);
+  if (record.dim >= 0) text += ", bdim=" + std::to_string(record.dim);
+  return text + ", value=\n    ";
+}
+
 std::string tensor_text(const Tensor& x, const std::string& name) {
+  if (x->has(TensorImpl::kBatched)) {
+    std::string opened;
+    Tensor inner = x;
+    int depth = 0;
+    for (; inner->has(TensorImpl::kBatched); ++depth) {
+      opened += lifted_text(inner);
+      inner = autograd::lifted(inner).inner;
+    }
+    return opened + tensor_text(inner, name) + std::string(static_cast<size_t>(depth), ')');
+  }
   const std::string prefix = name + "(";
   std::vector<std::string> suffixes;
   std::string body;

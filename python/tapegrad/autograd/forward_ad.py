@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import namedtuple
 
 from tapegrad import _C
@@ -37,29 +38,40 @@ __all__ = [
     "unpack_dual",
 ]
 
-_current_level = -1
+
+class _Open(threading.local):
+    """The numbers of the open levels of this thread, innermost last."""
+
+    def __init__(self) -> None:
+        self.levels: list[int] = []
+
+
+_open = _Open()
+
+
+def _innermost() -> int:
+    return _open.levels[-1] if _open.levels else -1
 
 
 def enter_dual_level() -> int:
     """Open a level of forward mode and return its number; :class:`dual_level` closes it safely."""
-    global _current_level
     level = int(_C._enter_dual_level())
-    _current_level = level
+    _open.levels.append(level)
     return level
 
 
 def exit_dual_level(*, level: int | None = None) -> None:
     """Close the innermost level (``level``, when given, must be it); its tangents are dropped."""
-    global _current_level
+    innermost = _innermost()
     if level is None:
-        level = _current_level
-    if level != _current_level or level < 0:
+        level = innermost
+    if level != innermost or level < 0:
         raise RuntimeError(
-            f"exit_dual_level: level {level} is not the innermost open level ({_current_level}); "
+            f"exit_dual_level: level {level} is not the innermost open level ({innermost}); "
             "close levels in the reverse of the order they were opened in"
         )
     _C._exit_dual_level(level)
-    _current_level = level - 1
+    _open.levels.pop()
 
 
 class dual_level:
@@ -84,7 +96,7 @@ def make_dual(tensor: _C.Tensor, tangent: _C.Tensor, *, level: int | None = None
     ``tangent`` must have the shape and dtype of ``tensor``, which must be floating point.
     """
     if level is None:
-        level = _current_level
+        level = _innermost()
     if level < 0:
         raise RuntimeError("make_dual: no level is open; call it inside `with dual_level():`")
     return _C._make_dual(tensor, tangent, level)
@@ -93,7 +105,7 @@ def make_dual(tensor: _C.Tensor, tangent: _C.Tensor, *, level: int | None = None
 def unpack_dual(tensor: _C.Tensor, *, level: int | None = None) -> UnpackedDualTensor:
     """The value of a dual tensor and its tangent (``None`` when it carries none)."""
     if level is None:
-        level = _current_level
+        level = _innermost()
     if level < 0:
         return UnpackedDualTensor(tensor, None)
     return UnpackedDualTensor(*_C._unpack_dual(tensor, level))

@@ -12,6 +12,11 @@
 
 namespace tapegrad {
 
+namespace core {
+/// Reading the values of a lifted tensor (inside vmap): throws UnsupportedError.
+[[noreturn]] TAPEGRAD_API void refuse_lifted();
+}  // namespace core
+
 /// What autograd attaches to a tensor (edge, gradient, hooks, tangents, batch record). Owned by the
 /// tensor.
 class TAPEGRAD_API TensorMeta : public core::Pooled {
@@ -35,7 +40,7 @@ class TAPEGRAD_API TensorImpl : public core::Pooled {
   enum Flag : uint16_t {
     kNeedsGrad = 1 << 0,      // a leaf that requires grad, or a result on the tape
     kHasTangent = 1 << 1,     // carries a forward-mode tangent
-    kBatched = 1 << 2,        // a batched tensor of some vmap level
+    kBatched = 1 << 2,        // lifted to a level of vmap or grad: values cannot be read
     kInference = 1 << 3,      // made under inference_mode
     kWrappedNumber = 1 << 4,  // a Python or C++ number: weak in promotion
     kContiguous = 1 << 5,     // cached: row-major without gaps
@@ -59,6 +64,8 @@ class TAPEGRAD_API TensorImpl : public core::Pooled {
   bool is_contiguous() const { return has(kContiguous); }
   core::Storage* storage() const { return storage_; }
   char* data() const {
+    if (has(kBatched)) [[unlikely]]
+      core::refuse_lifted();
     return storage_->data() + offset_ * static_cast<int64_t>(item_size(dtype_));
   }
 

@@ -1,0 +1,52 @@
+#include "autograd/level.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "core/text.h"
+#include "tapegrad/error.h"
+
+namespace tapegrad::autograd {
+namespace {
+
+thread_local std::vector<Level> open_levels;
+
+}  // namespace
+
+int open_level(Level::Kind kind, int64_t size, Randomness randomness) {
+  static std::atomic<int> counter{0};
+  const int id = counter.fetch_add(1, std::memory_order_relaxed);
+  open_levels.push_back({id, kind, size, randomness});
+  return id;
+}
+
+void close_level(const char* op, int id) {
+  if (open_levels.empty() || open_levels.back().id != id) {
+    throw GradError(
+        core::text(op, ": level ", id, " is not the innermost open level of this thread"));
+  }
+  open_levels.pop_back();
+}
+
+bool is_open(int id) {
+  return std::any_of(open_levels.begin(), open_levels.end(),
+                     [id](const Level& level) { return level.id == id; });
+}
+
+bool is_grad_level(int id) {
+  return std::any_of(open_levels.begin(), open_levels.end(), [id](const Level& level) {
+    return level.id == id && level.kind == Level::Kind::Grad;
+  });
+}
+
+bool any_level_open() { return !open_levels.empty(); }
+
+std::vector<Level> batch_levels() {
+  std::vector<Level> result;
+  for (const Level& level : open_levels) {
+    if (level.kind == Level::Kind::Batch) result.push_back(level);
+  }
+  return result;
+}
+
+}  // namespace tapegrad::autograd

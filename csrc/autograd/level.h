@@ -1,0 +1,41 @@
+// The transforms that are open in this thread, innermost last: dual levels (forward mode), batch
+// levels (vmap) and grad levels (func.grad inside another transform). Knows no tensors.
+//
+// Note [Levels]
+// Every transform opens a level; numbers only rise. An operation deals with the highest level among
+// its inputs first and enters again with what lies below it, so transforms nest in any order: a
+// dual level pushes tangents, a batch level takes the lifted tensors apart, a grad level records.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "tapegrad/export.h"
+
+namespace tapegrad::autograd {
+
+/// How random operations behave under vmap.
+enum class Randomness { Error, Same, Different };
+
+struct Level {
+  enum class Kind { Dual, Batch, Grad };
+  int id;
+  Kind kind;
+  int64_t size;  // Batch: the number of samples
+  Randomness randomness;
+};
+
+/// Opens the innermost level of this thread; returns its number.
+TAPEGRAD_API int open_level(Level::Kind kind, int64_t size = 0,
+                            Randomness randomness = Randomness::Error);
+/// Throws GradError unless `id` is the innermost open level.
+TAPEGRAD_API void close_level(const char* op, int id);
+bool is_open(int id);
+/// Whether `id` is an open grad level.
+bool is_grad_level(int id);
+/// Whether any level is open in this thread.
+TAPEGRAD_API bool any_level_open();
+/// The open batch levels of this thread, outermost first.
+std::vector<Level> batch_levels();
+
+}  // namespace tapegrad::autograd
