@@ -216,6 +216,29 @@ Tensor bottom(const Tensor& tensor) {
   return record.inner;
 }
 
+bool any_below(const Tensor& flags) {
+  const Tensor all = bottom(flags).detach();
+  return any(all).item().to_bool();
+}
+
+namespace {
+
+Tensor match_levels(const Tensor& tensor, const Tensor& like) {
+  const Lifted record = lifted(like);
+  if (record.level <= level_of(tensor)) return tensor;
+  const Tensor inner = match_levels(tensor, record.inner);
+  if (record.dim < 0) return lift(inner, -1, record.level);
+  Dims sizes(inner.sizes());
+  sizes.insert(0, record.inner.size(record.dim));
+  return lift(expand(inner, sizes), 0, record.level);
+}
+
+}  // namespace
+
+Tensor room_for(const Tensor& source, const Tensor& target) {
+  return level_of(source) <= level_of(target) ? target : clone(match_levels(target, source));
+}
+
 std::vector<Tensor> sample(const Batch& batch, int64_t i) {
   std::vector<Tensor> inputs;
   for (int k = 0; k < batch.count(); ++k) {

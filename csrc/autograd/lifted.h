@@ -90,6 +90,11 @@ class Batch {
 
 /// The tensor below all levels.
 Tensor bottom(const Tensor& tensor);
+/// Whether any element of `flags` is true, in any sample: for checks that decide for all at once.
+bool any_below(const Tensor& flags);
+/// A tensor like `target` that can be written with what `source` holds: `target` itself, or a copy
+/// at the levels of `source`.
+Tensor room_for(const Tensor& source, const Tensor& target);
 /// Sample `i` of every input, for a rule that runs sample by sample.
 std::vector<Tensor> sample(const Batch& batch, int64_t i);
 /// Results of all samples, stacked; throws, naming `op`, when their shapes differ.

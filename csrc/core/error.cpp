@@ -13,5 +13,6 @@ ValueError::~ValueError() = default;
 TypeError::~TypeError() = default;
 FileError::~FileError() = default;
 UnsupportedError::~UnsupportedError() = default;
+LiftedReadError::~LiftedReadError() = default;
 
 }  // namespace tapegrad

@@ -103,9 +103,9 @@ void release(TensorImpl* impl) noexcept {
 }
 
 void refuse_lifted() {
-  throw UnsupportedError(
-      "vmap: an operation reads the values of a batched tensor (as item(), bool(), numpy() and "
-      "results whose shape depends on values do) or has no batching rule; compute it outside vmap, "
+  throw LiftedReadError(
+      "inside vmap and nested transforms the values of a tensor cannot be read: by item(), bool() "
+      "and numpy(), or by operations whose result's shape depends on values; compute it outside, "
       "or with where() instead of a branch");
 }
 

@@ -180,7 +180,9 @@ struct AsStridedRule : autograd::Rule {
   static constexpr bool is_view = true;
   WindowRef window;
   Tensor forward(Inputs in) const {
-    return core::make_alias(in[0], window->view.sizes, window->view.strides, window->view.offset);
+    // From where the input begins: a sample of a batch lies elsewhere than the base did.
+    const int64_t offset = in[0].storage_offset() + window->view.offset - window->base.offset;
+    return core::make_alias(in[0], window->view.sizes, window->view.strides, offset);
   }
   void pull(Pull& p) const { p.set(0, autograd::enter(PutRule{{}, window}, p.grad())); }
   Tensor push(autograd::Push& p) const {

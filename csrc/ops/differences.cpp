@@ -1,5 +1,6 @@
 // Differences, integrals and statistics made of other operations: diff, gradient, trapezoid,
 // cumulative_trapezoid, cov, corrcoef, dist, renorm.
+#include "autograd/lifted.h"
 #include "core/text.h"
 #include "core/warning.h"
 #include "ops/reduce_geometry.h"
@@ -193,7 +194,7 @@ Tensor checked_weights(const Tensor& weights, const char* name, int64_t observat
     throw ShapeError(core::text("cov: ", name, " must be a line of ", observations,
                                 " weights, got a ", core::describe(weights)));
   }
-  if (any(lt(weights.detach(), Scalar(0))).item().to_bool())
+  if (autograd::any_below(lt(weights, Scalar(0))))
     throw ValueError(core::text("cov: ", name, " must not be negative"));
   return reshape(weights, {-1});
 }
@@ -233,9 +234,9 @@ Tensor cov(const Tensor& input, int64_t correction, const Tensor& fweights,
     average = mean(x, 1, true);
     freedom = core::make_scalar(static_cast<double>(n - correction), x.dtype());
   }
-  if (freedom.item().to_double() <= 0) {
+  if (const Tensor none = le(freedom, Scalar(0)); autograd::any_below(none)) {
     core::warn("cov: degrees of freedom is <= 0: there are too few observations");
-    freedom = freedom * Scalar(0.0);
+    freedom = where(none, freedom * Scalar(0.0), freedom);
   }
   const Tensor centred = x - average;
   const Tensor weighted = w.defined() ? centred * w : centred;

@@ -1,5 +1,6 @@
 #include "ops/linalg_common.h"
 
+#include "autograd/lifted.h"
 #include "core/text.h"
 #include "kernels/copy.h"
 #include "tapegrad/error.h"
@@ -33,10 +34,11 @@ void require_same_dtype(const char* op, const Tensor& A, const Tensor& B) {
 }
 
 void check_info(const char* op, const Tensor& info, const char* what) {
-  const auto* values = static_cast<const int32_t*>(info.data());
-  for (int64_t b = 0; b < info.numel(); ++b) {
+  const Tensor all = contiguous(autograd::bottom(info));
+  const auto* values = static_cast<const int32_t*>(all.data());
+  for (int64_t b = 0; b < all.numel(); ++b) {
     if (values[b] == 0) continue;
-    const std::string place = info.dim() == 0 ? "" : core::text("(batch element ", b, "): ");
+    const std::string place = all.dim() == 0 ? "" : core::text("(batch element ", b, "): ");
     std::string text(what);
     if (const size_t at = text.find('#'); at != std::string::npos)
       text.replace(at, 1, std::to_string(values[b]));

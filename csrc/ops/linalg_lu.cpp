@@ -60,22 +60,35 @@ Tensor solve_lu(const Tensor& LU, const Tensor& pivots, const Tensor& B, bool ad
   return X;
 }
 
-Tensor permutation_of(const Tensor& pivots, int64_t rows) {
-  const Dims batch(IntSpan(pivots.sizes().data(), static_cast<size_t>(pivots.dim() - 1)));
-  Tensor result = core::make_tensor(with_sizes(batch, {rows}), DType::Int64);
-  const Tensor dense = contiguous(pivots.detach());
-  const auto* swaps = static_cast<const int32_t*>(dense.data());
-  auto* order = static_cast<int64_t*>(result.data());
-  const int64_t steps = pivots.size(-1), count = rows == 0 ? 0 : result.numel() / rows;
-  for (int64_t b = 0; b < count; ++b, order += rows, swaps += steps) {
-    for (int64_t i = 0; i < rows; ++i) order[i] = i;
-    for (int64_t i = 0; i < steps; ++i) {
-      if (swaps[i] < 1 || swaps[i] > rows)
-        throw IndexError(core::text("linalg: pivot ", swaps[i], " is not in [1, ", rows, "]"));
-      std::swap(order[i], order[swaps[i] - 1]);
+/// The order of the rows that the swaps of an LU factorisation make.
+struct PermutationRule : autograd::Rule {
+  static constexpr const char* name = "Permutation";
+  static constexpr bool differentiable = false;
+  static constexpr bool leading = true;
+  int64_t rows;
+  Tensor forward(Inputs in) const {
+    const Tensor& pivots = in[0];
+    const Dims batch(IntSpan(pivots.sizes().data(), static_cast<size_t>(pivots.dim() - 1)));
+    Tensor result = core::make_tensor(with_sizes(batch, {rows}), DType::Int64);
+    const Tensor dense = contiguous(pivots.detach());
+    const auto* swaps = static_cast<const int32_t*>(dense.data());
+    auto* order = static_cast<int64_t*>(result.data());
+    const int64_t steps = pivots.size(-1), count = rows == 0 ? 0 : result.numel() / rows;
+    for (int64_t b = 0; b < count; ++b, order += rows, swaps += steps) {
+      for (int64_t i = 0; i < rows; ++i) order[i] = i;
+      for (int64_t i = 0; i < steps; ++i) {
+        if (swaps[i] < 1 || swaps[i] > rows)
+          throw IndexError(core::text("linalg: pivot ", swaps[i], " is not in [1, ", rows, "]"));
+        std::swap(order[i], order[swaps[i] - 1]);
+      }
     }
+    return result;
   }
-  return result;
+  void pull(Pull&) const {}
+};
+
+Tensor permutation_of(const Tensor& pivots, int64_t rows) {
+  return autograd::enter(PermutationRule{{}, rows}, pivots);
 }
 
 /// Rows of B in this order: row i of the result is row order[i].
@@ -142,16 +155,7 @@ struct LuRule : autograd::Rule {
     p.set(0, take_rows(gA, inverse_permutation(permutation_of(p.output(1), m))));
   }
 
-  static Tensor inverse_permutation(const Tensor& order) {
-    Tensor result = core::make_tensor(order.sizes(), DType::Int64);
-    const int64_t n = order.size(-1), count = n == 0 ? 0 : order.numel() / n;
-    const auto* from = static_cast<const int64_t*>(order.data());
-    auto* to = static_cast<int64_t*>(result.data());
-    for (int64_t b = 0; b < count; ++b, from += n, to += n) {
-      for (int64_t i = 0; i < n; ++i) to[from[i]] = i;
-    }
-    return result;
-  }
+  static Tensor inverse_permutation(const Tensor& order) { return argsort(order, -1); }
 };
 
 std::vector<Tensor> lu_with_info(const char* op, const Tensor& A, bool pivot, bool check) {
@@ -333,7 +337,7 @@ struct DetRule : autograd::Rule {
     const Tensor A = p.input(0), value = p.output(0);
     const Tensor weight = unsqueeze(unsqueeze(p.grad(0), -1), -1);
     const Tensor singular = eq(value, Scalar(0)).detach();
-    const bool some = any(singular).item().to_bool();
+    const bool some = autograd::any_below(singular);
     const Tensor mask = unsqueeze(unsqueeze(singular, -1), -1);
     const Tensor scale = unsqueeze(unsqueeze(value, -1), -1) * weight;
     Tensor regular;

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "autograd/lifted.h"
 #include "core/text.h"
 #include "ops/linalg_common.h"
 #include "ops/registry.h"
@@ -159,7 +160,7 @@ Tensor condition(const Tensor& A, const Measure& measure) {
   require_square("linalg.cond", A);
   const std::vector<Tensor> f = linalg::lu_factor_ex(A.detach());
   const Tensor singular = ne(f[2], Scalar(0));
-  if (!any(singular).item().to_bool()) return measure(A) * measure(linalg::inv(A));
+  if (!autograd::any_below(singular)) return measure(A) * measure(linalg::inv(A));
   const Tensor mask = unsqueeze(unsqueeze(singular, -1), -1);
   const Tensor safe = where(mask, identity_like(A), A);
   return where(singular, Scalar(kInf), measure(safe) * measure(linalg::inv(safe)));

@@ -304,7 +304,10 @@ struct PinvRule : autograd::Rule {
   unsigned saves_outputs(unsigned) const { return 1; }
 
   // Inputs: A, and the tolerances (0-d or batch).
-  static constexpr bool leading = true;
+  Tensor batch(const autograd::Batch& b) const {
+    const int64_t stack = b.seen(0).dim() - 2;
+    return autograd::enter(*this, b.front(0), b.aligned(1, stack), b.aligned(2, stack));
+  }
   Tensor forward(Inputs in) const {
     const Tensor& A = in[0];
     if (A.numel() == 0)
@@ -432,7 +435,7 @@ std::vector<Tensor> lstsq(const Tensor& A, const Tensor& B, std::optional<double
   std::vector<Tensor> found = autograd::enter(LstsqRule{{}, rcond.value_or(usual)}, a, b);
   const Tensor none = empty({0}, A.dtype());
   Tensor residuals = none, S = none;
-  const bool full_rank = m > n && all(eq(found[1], Scalar(n))).item().to_bool();
+  const bool full_rank = m > n && !autograd::any_below(ne(found[1], Scalar(n)));
   if (full_rank && how != "gelsy") residuals = sum(square(matmul(a, found[0]) - b), {-2});
   if (how == "gelsd" || how == "gelss") S = linalg::svdvals(a.detach());
   Tensor X = vector ? squeeze(found[0], OptionalInts(-1)) : found[0];

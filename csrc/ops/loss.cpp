@@ -271,11 +271,12 @@ Tensor binary_cross_entropy(const Tensor& input, const Tensor& target, const Ten
                                 "input.dtype)"));
   }
   if (is_floating_point(input.dtype()) && input->numel() > 0) {
-    const DimMask mask = all_dims(input.dim());
-    const double low =
-        fold(input, mask, false, kernels::FoldOp::Min, input.dtype()).item().to_double();
-    const double high =
-        fold(input, mask, false, kernels::FoldOp::Max, input.dtype()).item().to_double();
+    const Tensor values = autograd::bottom(input);
+    const DimMask mask = all_dims(values.dim());
+    const auto extreme = [&](kernels::FoldOp op) {
+      return fold(values, mask, false, op, input.dtype()).item().to_double();
+    };
+    const double low = extreme(kernels::FoldOp::Min), high = extreme(kernels::FoldOp::Max);
     if (!(low >= 0 && high <= 1)) {
       throw ValueError(core::text(kOp, ": all elements of input should be between 0 and 1, got ",
                                   low >= 0 ? high : low,

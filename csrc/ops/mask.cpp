@@ -47,7 +47,14 @@ struct MaskedFillRule : autograd::Rule {
   static constexpr bool linear = true;
   bool in_place = false;
   unsigned saves_inputs(unsigned) const { return 4u; }
-  static constexpr bool broadcasts = true;
+  Tensor batch(const autograd::Batch& b) const {
+    if (b.is_batched(1)) {  // the kernel takes one number
+      const Tensor filled = where(b.seen(2), b.seen(1), b.seen(0));
+      return autograd::lower_batch(filled, 0, b.level(), b.size());
+    }
+    const int64_t ndim = b.max_dim();
+    return autograd::enter(*this, b.aligned(0, ndim), b.inner(1), b.aligned(2, ndim));
+  }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
     const Tensor& mask = in[2];

@@ -124,7 +124,7 @@ void check_quantile(const char* op, const Tensor& input, const Tensor& q) {
     throw DTypeError(core::text(op, ": q must have the dtype of input, got a ", core::describe(q),
                                 " and a ", core::describe(input)));
   }
-  if (!all(logical_and(ge(q.detach(), Scalar(0)), le(q.detach(), Scalar(1)))).item().to_bool()) {
+  if (autograd::any_below(logical_not(logical_and(ge(q, Scalar(0)), le(q, Scalar(1)))))) {
     throw ValueError(core::text(op, ": q must be in [0, 1]"));
   }
 }
@@ -167,7 +167,7 @@ Tensor quantile_of(const char* op, const Tensor& input, const Tensor& q, std::op
   const int64_t n = x.size(x.dim() - 1);
   const Tensor line = q.dim() == 0 ? reshape(q, {1}) : q;
   const Tensor last = select(x, -1, n - 1);
-  const bool has_nan = any(isnan(last.detach())).item().to_bool();
+  const bool has_nan = autograd::any_below(isnan(last));
   Tensor result;
   if (!has_nan) {
     result = at_ranks(x, line * Scalar(n - 1), how);

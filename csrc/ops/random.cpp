@@ -203,7 +203,7 @@ namespace {
 Tensor normal_around(const Tensor& mean, const Tensor& std, Generator* generator) {
   const DType dtype = result_type(mean, std);
   check_floating("normal", dtype);
-  if (any(lt(std, Scalar(0))).item().to_bool()) {
+  if (autograd::any_below(lt(std, Scalar(0)))) {
     throw ValueError("normal: expected std >= 0, got a negative element");
   }
   const Dims shape = broadcast_shapes("normal", mean.sizes(), std.sizes());

@@ -110,10 +110,20 @@ struct ScatterRule : autograd::Rule {
   bool add = false;
   bool in_place = false;
   unsigned saves_inputs(unsigned needs) const { return (needs & (add ? 2u : 3u)) ? 4u : 0; }
-  ScatterRule shifted() const {
+  Tensor batch(const autograd::Batch& b) const {
     ScatterRule rule = *this;
     ++rule.dim;
-    return rule;
+    const Tensor index = b.dense_front(2);
+    Tensor src = b.dense_front(1);
+    if (b.seen(1).dim() == 0) {
+      if (!b.is_batched(1)) {
+        src = b.inner(1);
+      } else {
+        while (src.dim() < index.dim()) src = unsqueeze(src, -1);
+        src = contiguous(expand(src, index.sizes()));
+      }
+    }
+    return autograd::enter(rule, b.front(0), src, index);
   }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];

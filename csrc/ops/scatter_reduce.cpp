@@ -1,4 +1,5 @@
 // Writing with a reduction: scatter_reduce and index_reduce.
+#include "autograd/lifted.h"
 #include "core/launch.h"
 #include "core/text.h"
 #include "kernels/index.h"
@@ -41,7 +42,7 @@ void join_along(const Tensor& tensor, const Tensor& dense, const Tensor& index, 
 
 /// Where two zeros or more meet, the derivative of their product is not the one computed below.
 void refuse_second_order(const Tensor& zeros_met) {
-  if (any(gt(zeros_met, Scalar(1))).item().to_bool()) {
+  if (autograd::any_below(gt(zeros_met, Scalar(1)))) {
     throw UnsupportedError(
         "scatter_reduce: the second derivative of a product is not supported where more than one "
         "zero of src meets in one place");

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "autograd/lifted.h"
 #include "core/tensor_impl.h"
 #include "core/text.h"
 #include "ops/registry.h"
@@ -44,7 +45,7 @@ void check_source(const char* op, const Tensor& window, const Tensor& src) {
 template <class Window>
 Tensor scattered(const char* op, const Tensor& input, const Tensor& src, Window window) {
   check_source(op, window(input), src);
-  Tensor result = clone(input);
+  Tensor result = autograd::room_for(src, clone(input));
   Tensor part = window(result);
   copy_(part, src);
   return result;
@@ -162,7 +163,7 @@ Tensor diag_embed(const Tensor& input, int64_t offset, int64_t dim1, int64_t dim
   Dims shape;
   size_t next = 0;
   for (int64_t d = 0; d < ndim; ++d) shape.push_back(d == a || d == b ? side : sizes[next++]);
-  Tensor result = zeros(shape, input.dtype());
+  Tensor result = autograd::room_for(input, zeros(shape, input.dtype()));
   // The second of the two dimensions goes to the right as the offset grows.
   Tensor part = diagonal(result, offset, a, b);
   copy_(part, input);

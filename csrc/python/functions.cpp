@@ -258,6 +258,14 @@ PyObject* call_operation(PyObject* self, PyObject* const* args, size_t nargsf, P
   try {
     return call_overloads(*reinterpret_cast<PyOperation*>(self)->overloads, args,
                           PyVectorcall_NARGS(nargsf), kwnames);
+  } catch (const LiftedReadError& error) {
+    const std::string& name = reinterpret_cast<PyOperation*>(self)->overloads->name;
+    try {
+      throw UnsupportedError(core::text(name, ": has no batching rule: ", error.what()));
+    } catch (const std::exception&) {
+      set_error_from_exception();
+    }
+    return nullptr;
   } catch (const std::exception&) {
     set_error_from_exception();
     return nullptr;

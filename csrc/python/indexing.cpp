@@ -149,6 +149,8 @@ class Indexer {
     } else if (PyBool_Check(object)) {
       view_ = unsqueeze(view_, dim_);
       record(full({object == Py_True ? 1 : 0}, int64_t{0}, DType::Int64));
+    } else if (is_tensor(object) && unwrap(object)->has(TensorImpl::kBatched)) {
+      apply_tensor(unwrap(object));  // differs between samples: no number
     } else if (is_integer_like(object)) {
       take(as_int(object));
     } else if (is_tensor(object) || is_numpy_array(object) || is_index_sequence(object)) {

@@ -82,6 +82,8 @@ _LAZY: dict[str, str | None] = {
     "utils": None,
     "version": None,
     "no_grad": "autograd.grad_mode",
+    "func": None,
+    "vmap": "func",
     "enable_grad": "autograd.grad_mode",
     "set_grad_enabled": "autograd.grad_mode",
     "inference_mode": "autograd.grad_mode",

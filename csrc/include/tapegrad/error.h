@@ -80,4 +80,11 @@ class TAPEGRAD_API UnsupportedError : public Error {
   ~UnsupportedError() override;
 };
 
+/// The values of a tensor inside a transform were asked for by what cannot be batched.
+class TAPEGRAD_API LiftedReadError : public UnsupportedError {
+ public:
+  using UnsupportedError::UnsupportedError;
+  ~LiftedReadError() override;
+};
+
 }  // namespace tapegrad

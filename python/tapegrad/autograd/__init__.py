@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
     from tapegrad._C import Tensor
     from tapegrad.autograd import forward_ad as forward_ad
+    from tapegrad.autograd import functional as functional
 
 __all__ = [
     "backward",
     "enable_grad",
     "forward_ad",
+    "functional",
     "grad",
     "grad_mode",
     "gradcheck",
@@ -31,10 +33,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "forward_ad":
+    if name in ("forward_ad", "functional"):
         from importlib import import_module
 
-        return import_module("tapegrad.autograd.forward_ad")
+        return import_module(f"tapegrad.autograd.{name}")
     raise AttributeError(f"module 'tapegrad.autograd' has no attribute '{name}'")
 
 
@@ -109,6 +111,29 @@ def backward(
     _C._engine_backward(outputs, weights, retain_graph, create_graph, wanted)
 
 
+def _batched_grad(
+    roots: tuple[Tensor, ...],
+    wanted: tuple[Tensor, ...],
+    weights: tuple[Tensor | None, ...] | None,
+    retain_graph: bool,
+    create_graph: bool,
+    allow_unused: bool,
+) -> tuple[Tensor | None, ...]:
+    from tapegrad.func import vmap
+
+    if weights is None or any(w is None for w in weights):
+        raise RuntimeError("grad: is_grads_batched=True needs grad_outputs for every output")
+    used: list[int] = []
+
+    def pull(*each: Tensor) -> tuple[Tensor, ...]:
+        found = _C._engine_grad(roots, wanted, each, retain_graph, create_graph, allow_unused)
+        used[:] = [i for i, g in enumerate(found) if g is not None]
+        return tuple(g for g in found if g is not None)
+
+    gradients = iter(vmap(pull)(*weights))
+    return tuple(next(gradients) if i in used else None for i in range(len(wanted)))
+
+
 def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor] | dict[str, Tensor],
@@ -125,7 +150,8 @@ def grad(
     The result is a tuple with one tensor for each input, or a dict when ``inputs`` is one. An
     input that the outputs do not depend on is an error, unless ``allow_unused`` gives ``None``
     or ``materialize_grads`` gives zeros for it. ``create_graph`` makes the result differentiable.
-    ``only_inputs`` must stay true; ``is_grads_batched`` is not supported.
+    ``only_inputs`` must stay true. With ``is_grads_batched`` the first dimension of each of
+    ``grad_outputs`` counts gradients, which are all pulled back at once by :func:`tapegrad.vmap`.
 
     >>> import tapegrad as tg
     >>> x = tg.tensor(2.0, requires_grad=True)
@@ -136,10 +162,6 @@ def grad(
     """
     if not only_inputs:
         raise ValueError("grad: only_inputs=False is not supported; call backward instead")
-    if is_grads_batched:
-        raise NotImplementedError(
-            "grad: is_grads_batched is not supported; call grad once for each grad_outputs"
-        )
     if materialize_grads:
         if allow_unused is False:
             raise ValueError(
@@ -154,6 +176,7 @@ def grad(
             retain_graph,
             create_graph,
             allow_unused=allow_unused,
+            is_grads_batched=is_grads_batched,
             materialize_grads=materialize_grads,
         )
         return dict(zip(inputs, values, strict=True))
@@ -162,7 +185,14 @@ def grad(
     weights = _gradients("grad", "grad_outputs", grad_outputs, len(roots))
     if retain_graph is None:
         retain_graph = create_graph
-    result = _C._engine_grad(roots, wanted, weights, retain_graph, create_graph, bool(allow_unused))
+    if is_grads_batched:
+        result = _batched_grad(
+            roots, wanted, weights, retain_graph, create_graph, bool(allow_unused)
+        )
+    else:
+        result = _C._engine_grad(
+            roots, wanted, weights, retain_graph, create_graph, bool(allow_unused)
+        )
     if materialize_grads:
         return tuple(
             _C.zeros_like(x, requires_grad=create_graph) if g is None else g

@@ -366,7 +366,6 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     """
     leaves, spec = tree_flatten(primals)
     _check_floating("linearize", leaves)
-    outputs: Any
     output, pull = vjp(func, *primals)
     outputs, out_spec = tree_flatten(output)
     # The transpose of the transpose: pull() is linear in its cotangents.
@@ -380,6 +379,8 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     def along(*tangents: Any) -> Any:
         directions = _matching("linearize", "tangents", tangents, spec, leaves)
         pushed = push(tree_unflatten(directions, spec))
+        if not any(y.requires_grad for y in outputs):
+            pushed = tuple(t.detach() for t in pushed)
         return tree_unflatten(pushed, out_spec)
 
     return output, along
