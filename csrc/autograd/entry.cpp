@@ -13,7 +13,6 @@ bool needs_grad_at(const Tensor& input, int level) {
   return input->has(TensorImpl::kNeedsGrad) && level_of(input) == level;
 }
 
-
 bool in_mask(unsigned mask, int i) { return ((mask >> (i < 31 ? i : 31)) & 1u) != 0; }
 
 void save(Node& node, Inputs inputs, SavedMasks masks, const Tensor* outputs, int count) {

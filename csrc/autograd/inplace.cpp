@@ -24,8 +24,9 @@ bool overlaps_itself(const Tensor& tensor) {
 
 [[noreturn]] void refuse_shared_write(const char* op, const Tensor& self) {
   throw UnsupportedError(core::text(
-      op, ": vmap: values that differ between samples cannot be written into a tensor that all "
-          "samples share (",
+      op,
+      ": vmap: values that differ between samples cannot be written into a tensor that all "
+      "samples share (",
       core::describe(self),
       "); work out of place, or make the tensor from a batched one, for example by x.new_zeros()"));
 }

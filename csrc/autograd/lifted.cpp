@@ -250,8 +250,9 @@ std::vector<Tensor> sample(const Batch& batch, int64_t i) {
 
 std::vector<Tensor> join_samples(const char* op, std::vector<std::vector<Tensor>> samples) {
   if (samples.empty()) {
-    throw UnsupportedError(core::text(
-        "vmap: ", op, " runs sample by sample, which needs at least one sample; the batch is empty"));
+    throw UnsupportedError(
+        core::text("vmap: ", op,
+                   " runs sample by sample, which needs at least one sample; the batch is empty"));
   }
   std::vector<Tensor> results;
   for (size_t k = 0; k < samples[0].size(); ++k) {

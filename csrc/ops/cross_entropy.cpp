@@ -375,7 +375,8 @@ Tensor reduced(const Tensor& each, const Prepared& p, int64_t ignore_index, Redu
   const Tensor counted = to(ne(p.target, Scalar(ignore_index)), each.dtype());
   if (!p.weight.defined()) return sum(each) / sum(counted);
   const Tensor known = where(ne(p.target, Scalar(ignore_index)), p.target, Scalar(0));
-  return sum(each) / sum(reshape(index_select(p.weight, 0, reshape(known, {-1})), known.sizes()) * counted);
+  return sum(each) /
+         sum(reshape(index_select(p.weight, 0, reshape(known, {-1})), known.sizes()) * counted);
 }
 
 Tensor index_cross_entropy(const char* op, const Tensor& input, const Tensor& target,

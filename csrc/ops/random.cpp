@@ -33,9 +33,10 @@ Dims with_batches(const char* op, IntSpan size) {
   for (const autograd::Level& level : autograd::batch_levels()) {
     if (level.randomness == autograd::Randomness::Error) {
       throw Error(core::text(
-          op, ": vmap: called random operation while in randomness error mode. Please either use "
-              "the 'same' or 'different' randomness flags on vmap or perform the randomness "
-              "operation out of vmap"));
+          op,
+          ": vmap: called random operation while in randomness error mode. Please either use "
+          "the 'same' or 'different' randomness flags on vmap or perform the randomness "
+          "operation out of vmap"));
     }
     if (level.randomness == autograd::Randomness::Different) result.insert(0, level.size);
   }
@@ -72,8 +73,7 @@ void check_floating(const char* op, DType dtype) {
 Tensor fresh(Kernel kernel, IntSpan size, DType dtype, Generator* generator, double a, double b) {
   const DType native = dtype == DType::Float64 ? DType::Float64 : DType::Float32;
   const bool batches = autograd::any_level_open();
-  Tensor result =
-      core::make_tensor(batches ? IntSpan(with_batches("random", size)) : size, native);
+  Tensor result = core::make_tensor(batches ? IntSpan(with_batches("random", size)) : size, native);
   if (result.numel() > 0) {
     const RandomParameters p =
         draw(generator, dtype, result.numel(), native == DType::Float64, a, b);

@@ -34,9 +34,7 @@ PyObject* close_batch(PyObject*, PyObject* level) {
   autograd::close_level("vmap", static_cast<int>(as_int(level)));
   Py_RETURN_NONE;
 }
-PyObject* open_grad(PyObject*) {
-  return PyLong_FromLong(autograd::open_level(Level::Kind::Grad));
-}
+PyObject* open_grad(PyObject*) { return PyLong_FromLong(autograd::open_level(Level::Kind::Grad)); }
 PyObject* close_grad(PyObject*, PyObject* level) {
   autograd::close_grad_level(static_cast<int>(as_int(level)));
   Py_RETURN_NONE;
@@ -65,9 +63,8 @@ PyObject* level_of_tensor(PyObject*, PyObject* tensor) {
 }
 PyObject* has_other_leaves(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
   const Bound<2> bound("_has_other_leaves", {"outputs", "inputs"}, 2, args, nargs, kwnames);
-  return PyBool_FromLong(
-      autograd::reaches_other_leaves(tensor_list(bound[0], "grad", "outputs"),
-                                     tensor_list(bound[1], "grad", "inputs")));
+  return PyBool_FromLong(autograd::reaches_other_leaves(tensor_list(bound[0], "grad", "outputs"),
+                                                        tensor_list(bound[1], "grad", "inputs")));
 }
 /// Of the tensor itself or of one below a level.
 PyObject* requires_grad_below(PyObject*, PyObject* object) {
