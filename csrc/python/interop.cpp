@@ -90,6 +90,7 @@ void warn_read_only() {
 
 PyObject* to_numpy(PyObject* self) {
   const Tensor& x = unwrap(self);
+  if (x->has(TensorImpl::kBatched)) core::refuse_lifted();
   if (x.requires_grad()) {
     raise(PyExc_RuntimeError,
           "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");

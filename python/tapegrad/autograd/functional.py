@@ -1,4 +1,4 @@
-"""Derivatives of functions in the style of ``torch.autograd.functional``; see also tapegrad.func."""
+"""Derivatives of functions, as in ``torch.autograd.functional``; see also ``tapegrad.func``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def _as_tuple(op: str, what: str, value: Any) -> tuple[tuple[Tensor, ...], bool]
 
 def _prepare(values: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...]:
     if create_graph:
-        return tuple(v.view_as(v) if v.requires_grad else v.detach().requires_grad_() for v in values)
+        return tuple(
+            v.view_as(v) if v.requires_grad else v.detach().requires_grad_() for v in values
+        )
     return tuple(v.detach().requires_grad_() for v in values)
 
 
@@ -81,7 +83,9 @@ def _gradients(
     found: Any = [None] * len(inputs)
     if roots:
         ys, ws = zip(*roots, strict=True)
-        found = grad(ys, inputs, ws, retain_graph=True, create_graph=create_graph, allow_unused=True)
+        found = grad(
+            ys, inputs, ws, retain_graph=True, create_graph=create_graph, allow_unused=True
+        )
     if strict and any(g is None for g in found):
         raise RuntimeError(f"{op}: with strict=True the outputs must depend on every input")
     return tuple(_C.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True))

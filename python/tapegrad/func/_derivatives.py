@@ -121,7 +121,7 @@ class _Tape:
         )
 
 
-def _argnums(op: str, argnums: Argnums, args: tuple[Any, ...]) -> tuple[int, ...]:
+def _argnums(op: str, argnums: Any, args: tuple[Any, ...]) -> tuple[int, ...]:
     numbers = argnums if isinstance(argnums, tuple) else (argnums,)
     if not numbers:
         raise RuntimeError(f"{op}: argnums must not be empty")
@@ -207,8 +207,7 @@ def grad(
     Returns a gradient with the structure of the argument, a tuple of them when ``argnums`` is a
     tuple, and ``(gradient, aux)`` with ``has_aux``. Calls nest: the result is differentiable.
 
-    Raises:
-        RuntimeError: the output is no scalar tensor, an input is not floating point
+    Errors: ``RuntimeError``: the output is no scalar tensor, an input is not floating point
 
     >>> import tapegrad as tg
     >>> from tapegrad.func import grad
@@ -291,7 +290,8 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple
     def pull(*cotangents: Any, retain_graph: bool = True) -> tuple[Any, ...]:
         given = cotangents[0] if len(cotangents) == 1 else cotangents
         weights: Any = _matching("vjp", "cotangents", given, out_spec, lowered)
-        return tree_unflatten(tape.pull(outputs, weights, retain_graph), spec)
+        gradients: tuple[Any, ...] = tree_unflatten(tape.pull(outputs, weights, retain_graph), spec)
+        return gradients
 
     result = tree_unflatten(lowered, out_spec)
     return (result, pull, aux) if has_aux else (result, pull)
@@ -320,7 +320,8 @@ def jvp(
     >>> jvp(tg.sin, (tg.tensor(0.0),), (tg.tensor(2.0),))
     (tensor(0.), tensor(2.))
     """
-    for what, value in (("primals", primals), ("tangents", tangents)):
+    given: tuple[tuple[str, Any], ...] = (("primals", primals), ("tangents", tangents))
+    for what, value in given:
         if not isinstance(value, tuple) or not value:
             raise RuntimeError(f"jvp: expected {what} to be a tuple with one entry an argument")
     leaves, spec = tree_flatten(primals)
@@ -346,9 +347,7 @@ def jvp(
     if strict and any(t is None for _, t in pairs):
         raise RuntimeError("jvp: with strict=True every output must depend on the inputs")
     values = tree_unflatten([y for y, _ in pairs], out_spec)
-    derivative = tree_unflatten(
-        [_C.zeros_like(y) if t is None else t for y, t in pairs], out_spec
-    )
+    derivative = tree_unflatten([_C.zeros_like(y) if t is None else t for y, t in pairs], out_spec)
     return (values, derivative, aux) if has_aux else (values, derivative)
 
 

@@ -67,8 +67,8 @@ def functional_call(
         tie_weights: parameters that are one tensor in the module are replaced together
         strict: raise unless exactly all parameters and buffers are given
 
-    Raises:
-        RuntimeError: a name that the module does not have, or, with ``strict``, one that is missing
+    Errors: ``RuntimeError``: a name that the module does not have, or, with ``strict``, one
+    that is missing
 
     >>> import tapegrad as tg
     >>> from tapegrad.func import functional_call

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     InDims = int | tuple[Any, ...] | list[Any] | dict[Any, Any] | None
 
 
-def _flat_in_dims(in_dims: Any, args: tuple[Any, ...], name: str) -> tuple[list[Any], Any, list[Any]]:
+def _flat_in_dims(
+    in_dims: Any, args: tuple[Any, ...], name: str
+) -> tuple[list[Any], Any, list[Any]]:
     """Leaves of the arguments, their container's shape, and the batch dimension of each leaf."""
     leaves, spec = tree_flatten(args)
     if isinstance(in_dims, list):
@@ -174,9 +176,8 @@ def vmap(
     ``item()``, no branch on them), and what depends on them cannot change shapes: such operations
     raise ``UnsupportedError``.
 
-    Raises:
-        ValueError: ``in_dims`` or ``out_dims`` do not fit, batch sizes differ, an output is not a
-            tensor
+    Errors: ``ValueError``: ``in_dims`` or ``out_dims`` do not fit, batch sizes differ, an
+    output is not a tensor
 
     >>> import tapegrad as tg
     >>> from tapegrad.func import vmap

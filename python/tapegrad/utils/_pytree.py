@@ -40,7 +40,7 @@ class TreeSpec:
         self.kind = kind  # None for a leaf
         self.keys = keys
         self.children = children
-        self.num_leaves = 1 if kind is None else sum(child.num_leaves for child in children)
+        self.num_leaves: int = 1 if kind is None else sum(c.num_leaves for c in children)
 
     def __eq__(self, other: object) -> bool:
         return (
