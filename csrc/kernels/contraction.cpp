@@ -18,7 +18,7 @@ namespace tapegrad::kernels {
 namespace {
 
 // Multiply-adds below which a second thread costs more than it saves.
-constexpr int64_t kSerialWork = 150'000;
+constexpr int64_t kSerialWork = 300'000;
 // Columns are cut at multiples of this: a whole number of register tiles at every level.
 constexpr int64_t kColumnUnit = 32;
 constexpr int64_t kFewestRows = 8;
