@@ -77,9 +77,13 @@ class FusedOptimizer(Optimizer):
         loss = None if closure is None else run_closure(closure)
         for group in self.param_groups:
             self._update(group)
-        if self._gradient_factor != 1.0:
-            del self._gradient_factor
+        self.__dict__.pop("_gradient_factor", None)
         return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients, and what clipping has set for the next step."""
+        self.__dict__.pop("_gradient_factor", None)
+        super().zero_grad(set_to_none)
 
     def _update(self, group: dict[str, Any]) -> None:
         rule = self._rule(group)
