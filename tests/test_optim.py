@@ -287,7 +287,6 @@ def test_deepcopy_goes_with_its_parameters():
         ({"momentum": -0.1}, "Invalid momentum value"),
         ({"weight_decay": -1}, "Invalid weight_decay value"),
         ({"nesterov": True}, "Nesterov momentum requires"),
-        ({"differentiable": True}, "differentiable=True is not supported"),
     ],
 )
 def test_sgd_checks_its_options(options, message):

@@ -7,6 +7,7 @@ hyperparameters (``_options``), and from which values its state starts (``_start
 from __future__ import annotations
 
 from tapegrad import _C
+from tapegrad.autograd.grad_mode import enable_grad
 from tapegrad.optim._kernels import RULES, update_
 from tapegrad.optim.optimizer import Optimizer, run_closure, scalar_dtype
 
@@ -41,11 +42,6 @@ class FusedOptimizer(Optimizer):
             raise RuntimeError(f"{name}: `fused` does not support `differentiable`")
         if options.get("fused") and options.get("foreach"):
             raise RuntimeError(f"{name}: `fused` and `foreach` cannot be `True` together.")
-        if options.get("differentiable"):
-            raise ValueError(
-                f"{name}: differentiable=True is not supported, the updates are not recorded; "
-                "write the update with tensor operations to differentiate through it"
-            )
 
     # --- what a subclass defines ---------------------------------------------------------------
 
@@ -87,6 +83,9 @@ class FusedOptimizer(Optimizer):
 
     def _update(self, group: dict[str, Any]) -> None:
         rule = self._rule(group)
+        if group.get("differentiable"):
+            self._update_recorded(group, rule)
+            return
         params, states, fresh = self._gather(group, rule)
         decay = float(group.get("weight_decay", 0))
         apart = decay != 0 and self._decays_apart(group)
@@ -113,6 +112,27 @@ class FusedOptimizer(Optimizer):
         )
         if fresh:
             self.state.update(fresh)
+
+    def _update_recorded(self, group: dict[str, Any], rule: Rule) -> None:
+        """The step in tensor operations, which gradients flow through."""
+        from tapegrad.optim._composed import compose
+
+        decay = group.get("weight_decay", 0.0)
+        apart = self._decays_apart(group)
+        options = dict(zip(rule.options, self._options(group), strict=True))
+        factor = -self._gradient_factor if group.get("maximize") else self._gradient_factor
+        for param in group["params"]:
+            if param.grad is None:
+                continue
+            state = self.state.get(param)
+            options["first"] = not state
+            if not state:
+                state = self._new_state(param, group, rule)
+            shrink = 1 - group["lr"] * decay if apart else 1.0
+            with enable_grad():
+                compose(rule, param, state, options, factor, 0.0 if apart else decay, shrink)
+            if state:
+                self.state[param] = state
 
     def _gather(
         self, group: dict[str, Any], rule: Rule

@@ -20,7 +20,8 @@ class Adadelta(FusedOptimizer):
     With v and u the running means under ``rho`` of g^2 and of the squared steps, the step is
     ``sqrt(u + eps) / sqrt(v + eps) * g``, and the parameter loses ``lr`` times it. ``weight_decay``
     adds the parameter to the gradient. ``maximize`` ascends. ``foreach`` and ``capturable`` are
-    accepted: the update is always fused. ``differentiable=True`` is an error.
+    accepted: the update is fused in any case, except with ``differentiable=True``, which runs
+    tensor operations that gradients flow through.
 
     Zeiler, https://arxiv.org/abs/1212.5701.
 

@@ -20,7 +20,8 @@ class Adagrad(FusedOptimizer):
     With s the sum of g^2, which starts at ``initial_accumulator_value``, step t takes ``lr / (1 +
     (t - 1) * lr_decay) * g / (sqrt(s) + eps)`` from a parameter. ``weight_decay`` adds the
     parameter to the gradient. ``maximize`` ascends. ``foreach`` and ``fused`` are accepted: the
-    update is always fused. ``differentiable=True`` is an error.
+    update is fused in any case, except with ``differentiable=True``, which runs tensor operations
+    that gradients flow through.
 
     Duchi et al., Adaptive subgradient methods for online learning, 2011.
 

@@ -20,10 +20,11 @@ class Adam(FusedOptimizer):
     """Adam: steps scaled by running means of the gradient and of its square.
 
     With m and v the running means under ``betas``, corrected for their start at 0, a parameter
-    loses ``lr * m / (sqrt(v) + eps)``. ``weight_decay`` adds the parameter to the gradient, or
-    with ``decoupled_weight_decay`` shrinks it directly (AdamW); ``amsgrad`` uses the largest v so
-    far; ``maximize`` ascends. ``foreach``, ``fused`` and ``capturable`` are accepted: the update
-    is always fused. ``differentiable=True`` is an error.
+    loses ``lr * m / (sqrt(v) + eps)``. ``weight_decay`` adds the parameter to the gradient, or with
+    ``decoupled_weight_decay`` shrinks it directly (AdamW); ``amsgrad`` uses the largest v so far;
+    ``maximize`` ascends. ``foreach``, ``fused`` and ``capturable`` are accepted: the update is
+    fused in any case, except with ``differentiable=True``, which runs tensor operations that
+    gradients flow through.
 
     Kingma and Ba, https://arxiv.org/abs/1412.6980; Reddi et al. for ``amsgrad``,
     https://arxiv.org/abs/1904.09237.

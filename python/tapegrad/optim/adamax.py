@@ -20,7 +20,8 @@ class Adamax(FusedOptimizer):
     With m the running mean under ``betas[0]``, corrected for its start at 0, and u the larger of
     ``betas[1] * u`` and ``abs(g) + eps``, a parameter loses ``lr * m / u``. ``weight_decay`` adds
     the parameter to the gradient. ``maximize`` ascends. ``foreach`` and ``capturable`` are
-    accepted: the update is always fused. ``differentiable=True`` is an error.
+    accepted: the update is fused in any case, except with ``differentiable=True``, which runs
+    tensor operations that gradients flow through.
 
     Kingma and Ba, https://arxiv.org/abs/1412.6980, section 7.
 

@@ -19,8 +19,9 @@ class ASGD(FusedOptimizer):
 
     Step t has the rate ``lr / (1 + lambd * lr * t) ** alpha``; the average ``ax`` in the state of a
     parameter follows it until step ``t0`` and averages from then on. ``lambd`` and ``weight_decay``
-    pull parameters towards 0. ``maximize`` ascends. ``foreach`` and ``capturable`` are
-    accepted: the update is always fused. ``differentiable=True`` is an error.
+    pull parameters towards 0. ``maximize`` ascends. ``foreach`` and ``capturable`` are accepted:
+    the update is fused in any case, except with ``differentiable=True``, which runs tensor
+    operations that gradients flow through.
 
     Polyak and Juditsky, Acceleration of stochastic approximation by averaging, 1992.
 

@@ -20,7 +20,8 @@ class NAdam(FusedOptimizer):
     Step t has the momentum ``betas[0] * (1 - 0.5 * 0.96 ** (t * momentum_decay))``.
     ``weight_decay`` adds the parameter to the gradient, or with ``decoupled_weight_decay`` shrinks
     it directly. ``maximize`` ascends. ``foreach`` and ``capturable`` are accepted: the update is
-    always fused. ``differentiable=True`` is an error.
+    fused in any case, except with ``differentiable=True``, which runs tensor operations that
+    gradients flow through.
 
     Dozat, Incorporating Nesterov momentum into Adam, 2016.
 

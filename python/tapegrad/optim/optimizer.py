@@ -180,7 +180,7 @@ class Optimizer:
             group = {"params": None, "param_names": [name for name, _ in params], **param_group}
             params = [param for _, param in params]
         for param in params:
-            _check_param(param)
+            self._check_param(param)
         if len({id(p) for p in params}) != len(params):
             raise ValueError(
                 "a parameter appears twice in one parameter group; list every parameter once"
@@ -201,6 +201,18 @@ class Optimizer:
             group.setdefault(name, default)
         self._check_group(group)
         self.param_groups.append(group)
+
+    def _check_param(self, param: Any) -> None:
+        if not isinstance(param, _C.Tensor):
+            raise TypeError(
+                f"{type(self).__name__}: optimizer can only optimize Tensors, but got "
+                f"{type(param).__name__}"
+            )
+        if not (self.defaults.get("differentiable") or param.is_leaf or param.retains_grad):
+            raise ValueError(
+                f"{type(self).__name__}: can't optimize a non-leaf Tensor; give the optimizer the "
+                "tensor that was created with requires_grad=True, not one computed from it"
+            )
 
     def _check_group(self, group: dict[str, Any]) -> None:
         """Raise where an option of a group is out of range; for subclasses to define."""
@@ -367,16 +379,6 @@ class Optimizer:
                 if key != "params":
                     text += f"    {key}: {group[key]}\n"
         return text + ")"
-
-
-def _check_param(param: Any) -> None:
-    if not isinstance(param, _C.Tensor):
-        raise TypeError(f"optimizer can only optimize Tensors, but got {type(param).__name__}")
-    if not param.is_leaf:
-        raise ValueError(
-            "can't optimize a non-leaf Tensor; give the optimizer the tensor that was created "
-            "with requires_grad=True, not one computed from it"
-        )
 
 
 def scalar_dtype() -> _C.dtype:

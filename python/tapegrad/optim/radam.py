@@ -20,8 +20,8 @@ class RAdam(FusedOptimizer):
     While the variance of the mean square cannot be bounded (the first steps), a parameter loses
     ``lr * m``, afterwards Adam's step times a factor that rises to 1. ``weight_decay`` adds the
     parameter to the gradient, or with ``decoupled_weight_decay`` shrinks it directly. ``maximize``
-    ascends. ``foreach`` and ``capturable`` are accepted: the update is always fused.
-    ``differentiable=True`` is an error.
+    ascends. ``foreach`` and ``capturable`` are accepted: the update is fused in any case, except
+    with ``differentiable=True``, which runs tensor operations that gradients flow through.
 
     Liu et al., https://arxiv.org/abs/1908.03265.
 

@@ -23,7 +23,8 @@ class RMSprop(FusedOptimizer):
     with ``momentum`` the buffer b becomes ``momentum * b + g / (sqrt(v) + eps)`` and the parameter
     loses ``lr * b``. ``centered`` takes the square of the running mean of g from v first.
     ``weight_decay`` adds the parameter to the gradient. ``maximize`` ascends. ``foreach`` and
-    ``capturable`` are accepted: the update is always fused. ``differentiable=True`` is an error.
+    ``capturable`` are accepted: the update is fused in any case, except with
+    ``differentiable=True``, which runs tensor operations that gradients flow through.
 
     Tieleman and Hinton, lecture 6.5 of Neural Networks for Machine Learning, 2012; Graves for
     ``centered``, https://arxiv.org/abs/1308.0850.

@@ -20,7 +20,8 @@ class Rprop(FusedOptimizer):
     Where the gradient keeps its sign the size grows by ``etas[1]``, where it turns it shrinks by
     ``etas[0]`` and the element waits for one step; sizes start at ``lr`` and stay within
     ``step_sizes``. For full batches. ``maximize`` ascends. ``foreach`` and ``capturable`` are
-    accepted: the update is always fused. ``differentiable=True`` is an error.
+    accepted: the update is fused in any case, except with ``differentiable=True``, which runs
+    tensor operations that gradients flow through.
 
     Riedmiller and Braun, 1993.
 

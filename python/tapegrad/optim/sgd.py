@@ -21,9 +21,9 @@ class SGD(FusedOptimizer):
 
     With g the gradient plus ``weight_decay`` times the parameter: the buffer b becomes
     ``momentum * b + (1 - dampening) * g`` (g itself at the first step), and the parameter loses
-    ``lr * b``, or ``lr * (g + momentum * b)`` with ``nesterov``. ``maximize`` ascends.
-    ``foreach`` and ``fused`` are accepted: the update is always fused. ``differentiable=True``
-    is an error.
+    ``lr * b``, or ``lr * (g + momentum * b)`` with ``nesterov``. ``maximize`` ascends. ``foreach``
+    and ``fused`` are accepted: the update is fused in any case, except with
+    ``differentiable=True``, which runs tensor operations that gradients flow through.
 
     Sutskever et al., On the importance of initialization and momentum in deep learning, 2013.
 
