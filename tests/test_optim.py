@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import re
+from typing import Any
 
 import pytest
 
@@ -279,38 +281,106 @@ def test_deepcopy_goes_with_its_parameters():
     assert twin_w[0].item() < w[0].item()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+DECAY = [({"weight_decay": -1}, "Invalid weight_decay value: -1")]
+ADAPTIVE = [
+    ({"lr": -1.0}, "Invalid learning rate: -1.0"),
+    ({"lr": math.nan}, "Invalid learning rate: nan"),
+    ({"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
+    ({"betas": (0.9, -0.1)}, "Invalid beta parameter at index 1: -0.1"),
+    ({"eps": -1e-8}, "Invalid epsilon value: -1e-08"),
+    *DECAY,
+]
+BAD_OPTIONS: dict[str, list[tuple[dict[str, Any], str]]] = {
+    "SGD": [
         ({"lr": -1.0}, "Invalid learning rate: -1.0"),
-        ({"lr": math.nan}, "Invalid learning rate: nan"),
-        ({"momentum": -0.1}, "Invalid momentum value"),
-        ({"weight_decay": -1}, "Invalid weight_decay value"),
-        ({"nesterov": True}, "Nesterov momentum requires"),
+        ({"lr": tg.tensor([1.0, 2.0])}, "Tensor lr must be 1-element"),
+        ({"momentum": -0.1}, "Invalid momentum value: -0.1"),
+        ({"nesterov": True}, "Nesterov momentum requires a momentum and zero dampening"),
+        *DECAY,
     ],
-)
-def test_sgd_checks_its_options(options, message):
-    with pytest.raises(ValueError, match=message):
-        optim.SGD([tg.ones(1, requires_grad=True)], **options)
+    "Adam": ADAPTIVE,
+    "AdamW": ADAPTIVE,
+    "Adamax": ADAPTIVE,
+    "RAdam": ADAPTIVE,
+    "NAdam": [*ADAPTIVE, ({"momentum_decay": -2}, "Invalid momentum_decay value: -2")],
+    "RMSprop": [
+        ({"momentum": -0.1}, "Invalid momentum value: -0.1"),
+        ({"alpha": -0.1}, "Invalid alpha value: -0.1"),
+        ({"eps": -0.1}, "Invalid epsilon value: -0.1"),
+        *DECAY,
+    ],
+    "Rprop": [
+        ({"lr": -1}, "Invalid learning rate: -1"),
+        ({"etas": (0.5, 0.9)}, "Invalid eta values: 0.5, 0.9"),
+    ],
+    "Adagrad": [
+        ({"lr_decay": -1}, "Invalid lr_decay value: -1"),
+        ({"initial_accumulator_value": -1}, "Invalid initial_accumulator_value value: -1"),
+        ({"eps": -1}, "Invalid epsilon value: -1"),
+        *DECAY,
+    ],
+    "Adadelta": [
+        ({"rho": 1.5}, "Invalid rho value: 1.5"),
+        ({"eps": -1}, "Invalid epsilon value: -1"),
+        *DECAY,
+    ],
+    "ASGD": [({"lr": -1}, "Invalid learning rate: -1"), *DECAY],
+    "Lion": [
+        ({"lr": -1}, "Invalid learning rate: -1"),
+        ({"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
+        *DECAY,
+    ],
+    "Adafactor": [
+        ({"lr": -1}, "Learning rate should be >= 0 but is: -1"),
+        ({"beta2_decay": 1}, "beta2_decay should be <= 0 but is: 1"),
+        ({"eps": (-1, 0)}, "epsilon1 should be >= 0 but is: -1"),
+        ({"eps": (None, -1)}, "epsilon2 should be >= 0 but is: -1"),
+        ({"d": 0.5}, "Clipping threshold d should be >= 1 but is: 0.5"),
+        ({"weight_decay": -1}, "weight_decay should be >= 0 but is: -1"),
+    ],
+}
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"lr": -1.0}, "Invalid learning rate"),
-        ({"betas": (1.0, 0.9)}, "Invalid beta parameter at index 0: 1.0"),
-        ({"betas": (0.9, -0.1)}, "Invalid beta parameter at index 1"),
-        ({"eps": -1e-8}, "Invalid epsilon value"),
-        ({"weight_decay": -1}, "Invalid weight_decay value"),
-    ],
+    ("name", "options", "message"),
+    [(name, *case) for name, cases in BAD_OPTIONS.items() for case in cases],
 )
-def test_adam_checks_its_options(options, message):
+def test_options_are_checked(name: str, options: dict[str, Any], message: str) -> None:
+    kind = getattr(optim, name)
+    message = "^" + re.escape(f"{name}: {message}")
     with pytest.raises(ValueError, match=message):
-        optim.AdamW([tg.ones(1, requires_grad=True)], **options)
-    optimizer = optim.Adam([tg.ones(1, requires_grad=True)])
+        kind([tg.ones(1, requires_grad=True)], **options)
+    optimizer = kind([tg.ones(1, requires_grad=True)])
     with pytest.raises(ValueError, match=message):
         optimizer.add_param_group({"params": [tg.ones(1, requires_grad=True)], **options})
     assert len(optimizer.param_groups) == 1
+
+
+def test_an_option_that_needs_state_cannot_come_late() -> None:
+    w = tg.ones(1, requires_grad=True)
+    w.grad = tg.ones(1)
+    optimizer = optim.Adam([w])
+    optimizer.step()
+    optimizer.param_groups[0]["amsgrad"] = True
+    before = w.item()
+    with pytest.raises(KeyError, match="Adam: the state of a parameter has no 'max_exp_avg_sq'"):
+        optimizer.step()
+    assert w.item() == before
+    assert optimizer.state[w]["step"].item() == 1
+
+
+@pytest.mark.parametrize("name", sorted(BAD_OPTIONS))
+def test_a_gradient_that_does_not_fit_changes_nothing(name: str) -> None:
+    a, b = (tg.ones(2, requires_grad=True) for _ in range(2))
+    a.grad = tg.ones(2)
+    optimizer = getattr(optim, name)([a, b])
+    before = len(optimizer.state)
+    b.grad = tg.ones(2)
+    b.data = tg.ones(3)
+    with pytest.raises(ValueError, match=rf"^{name}: "):
+        optimizer.step()
+    assert a.tolist() == [1, 1]
+    assert len(optimizer.state) == before
 
 
 def test_parameters_are_checked():
@@ -325,8 +395,14 @@ def test_parameters_are_checked():
         optim.SGD([1.0])
     with pytest.raises(ValueError, match="more than one parameter group"):
         optim.SGD([{"params": w}, {"params": w}])
-    with pytest.raises(ValueError, match="appears twice"):
+    with pytest.raises(ValueError, match=r"SGD: .*appears twice .* number 0 and number 1"):
         optim.SGD([w, w])
+    with pytest.raises(ValueError, match="Some param names are missing"):
+        optim.SGD([("w", w), tg.ones(1)])
+    with pytest.raises(KeyError, match="SGD: a parameter group needs an entry 'params'"):
+        optim.SGD([{"lr": 1.0}])
+    with pytest.raises(TypeError, match="SGD: param_group must be a dict, but got list"):
+        optim.SGD([w]).add_param_group([w])
     with pytest.raises(TypeError, match="sets"):
         optim.SGD([{"params": {w}}])
 

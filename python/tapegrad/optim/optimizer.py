@@ -143,8 +143,9 @@ class Optimizer:
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, _C.Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or "
-                f"dicts, but got {type(params).__name__}; put it in a list: [param]"
+                f"{type(self).__name__}: params argument given to the optimizer should be an "
+                f"iterable of Tensors or dicts, but got {type(params).__name__}; put it in a list: "
+                "[param]"
             )
         self.defaults = defaults
         self.state = defaultdict(dict)
@@ -152,7 +153,7 @@ class Optimizer:
         self._make_hook_tables()
         groups: list[Any] = list(params)
         if not groups:
-            raise ValueError("optimizer got an empty parameter list")
+            raise ValueError(f"{type(self).__name__}: optimizer got an empty parameter list")
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
@@ -164,43 +165,67 @@ class Optimizer:
         Errors: a parameter that is no tensor, not a leaf, or in another group already; an option
         without a value. The optimizer is unchanged then.
         """
+        owner = type(self).__name__
         if not isinstance(param_group, dict):
-            raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}")
+            raise TypeError(
+                f"{owner}: param_group must be a dict, but got {type(param_group).__name__}"
+            )
+        if "params" not in param_group:
+            raise KeyError(f"{owner}: a parameter group needs an entry 'params'")
         group = dict(param_group)
         params = group["params"]
         if isinstance(params, _C.Tensor):
             params = [params]
         elif isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the "
-                "ordering of tensors in sets will change between runs. Use a list instead."
+                f"{owner}: optimizer parameters need to be organized in ordered collections, but "
+                "the ordering of tensors in sets will change between runs. Use a list instead."
             )
         params = list(params)
-        if params and all(isinstance(p, tuple) and len(p) == 2 for p in params):
-            group = {"params": None, "param_names": [name for name, _ in params], **param_group}
+        names = [p[0] for p in params if isinstance(p, tuple) and len(p) == 2]
+        if names:
+            if len(names) != len(params):
+                raise ValueError(
+                    f"{owner}: all optimizer params should be with/without names. Some param "
+                    "names are missing"
+                )
+            group = {"params": None, "param_names": names, **param_group}
             params = [param for _, param in params]
         for param in params:
             self._check_param(param)
-        if len({id(p) for p in params}) != len(params):
-            raise ValueError(
-                "a parameter appears twice in one parameter group; list every parameter once"
-            )
-        taken = {id(p) for known in self.param_groups for p in known["params"]}
-        if not taken.isdisjoint(id(p) for p in params):
-            raise ValueError("some parameters appear in more than one parameter group")
+        self._check_unique(params)
         named = ["param_names" in known for known in self.param_groups]
         if named and named[0] != ("param_names" in group):
-            raise ValueError("all param groups should be with/without names.")
+            raise ValueError(
+                f"{owner}: all optimizer param groups should be with/without names. cannot add "
+                f"param group {'without' if named[0] else 'with'} names to the optimizer"
+            )
         group["params"] = params
         for name, default in self.defaults.items():
             if default is required and name not in group:
                 raise ValueError(
-                    f"parameter group didn't specify a value of required optimization "
+                    f"{owner}: parameter group didn't specify a value of required optimization "
                     f"parameter {name}"
                 )
             group.setdefault(name, default)
         self._check_group(group)
         self.param_groups.append(group)
+
+    def _check_unique(self, params: list[Any]) -> None:
+        taken = {id(p): k for k, known in enumerate(self.param_groups) for p in known["params"]}
+        seen: dict[int, int] = {}
+        for i, param in enumerate(params):
+            if id(param) in taken:
+                raise ValueError(
+                    f"{type(self).__name__}: some parameters appear in more than one parameter "
+                    f"group: number {i} of the new group is in group {taken[id(param)]} already"
+                )
+            if id(param) in seen:
+                raise ValueError(
+                    f"{type(self).__name__}: a parameter appears twice in one parameter group, as "
+                    f"number {seen[id(param)]} and number {i}; list every parameter once"
+                )
+            seen[id(param)] = i
 
     def _check_param(self, param: Any) -> None:
         if not isinstance(param, _C.Tensor):
@@ -316,16 +341,16 @@ class Optimizer:
         saved_groups = deepcopy(state_dict["param_groups"])
         if len(saved_groups) != len(self.param_groups):
             raise ValueError(
-                "loaded state dict has a different number of parameter groups: "
-                f"{len(saved_groups)} instead of {len(self.param_groups)}"
+                f"{type(self).__name__}: loaded state dict has a different number of parameter "
+                f"groups: {len(saved_groups)} instead of {len(self.param_groups)}"
             )
         by_id: dict[Any, Tensor] = {}
         for i, (own, saved) in enumerate(zip(self.param_groups, saved_groups, strict=True)):
             if len(own["params"]) != len(saved["params"]):
                 raise ValueError(
-                    f"loaded state dict contains a parameter group that doesn't match the size "
-                    f"of optimizer's group: group {i} has {len(saved['params'])} parameters "
-                    f"instead of {len(own['params'])}"
+                    f"{type(self).__name__}: loaded state dict contains a parameter group that "
+                    f"doesn't match the size of optimizer's group: group {i} has "
+                    f"{len(saved['params'])} parameters instead of {len(own['params'])}"
                 )
             by_id.update(zip(saved["params"], own["params"], strict=True))
         state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
