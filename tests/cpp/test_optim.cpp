@@ -139,6 +139,87 @@ TEST(adamw_decays_the_parameter_itself_by_a_hundredth) {
   CHECK_CLOSE(w.item().to_double(), 1 - 0.5 * 0.01, 1e-15);
 }
 
+/// One step of a fresh optimizer from w = 1 with the gradient 2, and a second with the gradient -1.
+template <class Kind, class Options>
+std::vector<double> two_steps(Options options) {
+  Tensor w = full({1}, 1.0, DType::Float64);
+  w.set_requires_grad(true);
+  Kind optimizer({w}, options);
+  std::vector<double> path;
+  for (const double g : {2.0, -1.0}) {
+    w.set_grad(full({1}, g, DType::Float64));
+    optimizer.step();
+    path.push_back(w.item().to_double());
+  }
+  return path;
+}
+void check_path(const std::vector<double>& got, double first, double second) {
+  CHECK_CLOSE(got[0], first, 1e-12);
+  CHECK_CLOSE(got[1], second, 1e-12);
+}
+
+TEST(the_other_optimizers_follow_their_formulas) {
+  const double lr = 0.1;
+  // Adamax: mean 0.2 / 0.1 over 2, then (0.18 - 0.1) / 0.19 over max(0.999 * 2, 1).
+  check_path(two_steps<Adamax>(AdamaxOptions{.lr = lr, .eps = 0}), 1 - lr,
+             1 - lr - lr * (0.08 / 0.19) / 1.998);
+  const double square1 = 0.01 * 4, square2 = 0.99 * square1 + 0.01;
+  check_path(two_steps<RMSprop>(RMSpropOptions{.lr = lr, .eps = 0}),
+             1 - lr * 2 / std::sqrt(square1),
+             1 - lr * 2 / std::sqrt(square1) + lr / std::sqrt(square2));
+  const double way1 = 2 / std::sqrt(square1), way2 = 0.5 * way1 - 1 / std::sqrt(square2);
+  check_path(two_steps<RMSprop>(RMSpropOptions{.lr = lr, .eps = 0, .momentum = 0.5}), 1 - lr * way1,
+             1 - lr * way1 - lr * way2);
+  // Centered: the variance of (0.02, 0.04), then of the next.
+  const double mean2 = 0.99 * 0.02 - 0.01;
+  check_path(
+      two_steps<RMSprop>(RMSpropOptions{.lr = lr, .eps = 0, .centered = true}),
+      1 - lr * 2 / std::sqrt(square1 - 0.02 * 0.02),
+      1 - lr * 2 / std::sqrt(square1 - 0.02 * 0.02) + lr / std::sqrt(square2 - mean2 * mean2));
+  check_path(two_steps<Rprop>(RpropOptions{.lr = lr}), 1 - lr, 1 - lr);  // turned: it waits
+  check_path(two_steps<Adagrad>(AdagradOptions{.lr = lr, .initial_accumulator_value = 5, .eps = 0}),
+             1 - lr * 2 / 3, 1 - lr * 2 / 3 + lr / std::sqrt(10));
+  const double move1 = std::sqrt(0.5) / std::sqrt(0.4 + 0.5) * 2;
+  const double moved = 0.1 * move1 * move1;
+  const double move2 = std::sqrt(moved + 0.5) / std::sqrt(0.9 * 0.4 + 0.1 + 0.5);
+  check_path(two_steps<Adadelta>(AdadeltaOptions{.lr = lr, .eps = 0.5}), 1 - lr * move1,
+             1 - lr * move1 + lr * move2);
+  check_path(two_steps<Lion>(LionOptions{.lr = lr, .weight_decay = 0.5}), 0.95 - lr,
+             0.95 * (0.95 - lr) + lr);  // 0.9 * 0.02 - 0.1 is negative
+  const double rate = static_cast<float>(0.25);
+  const double rate2 = static_cast<float>(0.25 / std::pow(1 + 0.25, 0.75));
+  check_path(two_steps<ASGD>(ASGDOptions{.lr = 0.25, .lambd = 1}), 0.75 - rate * 2,
+             (0.75 - rate * 2) * (1 - rate2) + rate2);
+  // RAdam begins with plain steps of the corrected mean.
+  check_path(two_steps<RAdam>(RAdamOptions{.lr = lr}), 1 - lr * 2, 1 - lr * 2 - lr * 0.08 / 0.19);
+  const double mu1 = 0.9 * (1 - 0.5 * std::pow(0.96, 0.004));
+  const double mu2 = 0.9 * (1 - 0.5 * std::pow(0.96, 0.008));
+  const double product = static_cast<float>(mu1);
+  const std::vector<double> nadam = two_steps<NAdam>(NAdamOptions{.lr = lr, .eps = 0});
+  CHECK_CLOSE(nadam[0],
+              1 - lr * ((1 - mu1) / (1 - product) * 2 + mu2 / (1 - product * mu2) * 0.2) / 2,
+              1e-12);
+}
+
+TEST(a_switch_between_steps_keeps_the_state) {
+  Tensor w = full({1}, 1.0, DType::Float64);
+  w.set_requires_grad(true);
+  SGD optimizer({w}, {.lr = 1});
+  const auto step = [&](double g) {
+    w.set_grad(full({1}, g, DType::Float64));
+    optimizer.step();
+    return w.item().to_double();
+  };
+  CHECK_CLOSE(step(1), 0.0, 1e-15);
+  optimizer.options().momentum = 0.5;
+  optimizer.options().dampening = 0.5;
+  CHECK_CLOSE(step(1), -1.0, 1e-15);  // the first buffer is the gradient
+  CHECK_CLOSE(step(1), -2.0, 1e-15);
+  optimizer.options().lr = -1;
+  CHECK_THROWS(ValueError, "SGD: Invalid learning rate: -1", step(1));
+  CHECK_CLOSE(w.item().to_double(), -2.0, 1e-15);
+}
+
 TEST(results_do_not_depend_on_the_number_of_threads) {
   const int before = get_num_threads();
   std::vector<std::vector<double>> results;
@@ -224,6 +305,15 @@ TEST(impossible_arguments_are_refused) {
   CHECK_THROWS(ValueError, "Invalid learning rate: -1", SGD({w}, {.lr = -1}));
   CHECK_THROWS(ValueError, "Nesterov", SGD({w}, {.nesterov = true}));
   CHECK_THROWS(ValueError, "beta parameter at index 1", Adam({w}, {.beta2 = 1}));
+  CHECK_THROWS(ValueError, "AdamW: Invalid epsilon value", AdamW({w}, {.eps = -1}));
+  CHECK_THROWS(ValueError, "NAdam: Invalid momentum_decay value",
+               NAdam({w}, {.momentum_decay = -1}));
+  CHECK_THROWS(ValueError, "RMSprop: Invalid alpha value", RMSprop({w}, {.alpha = -1}));
+  CHECK_THROWS(ValueError, "Rprop: Invalid eta value: 0.9", Rprop({w}, {.eta_plus = 0.9}));
+  CHECK_THROWS(ValueError, "Adagrad: Invalid lr_decay value", Adagrad({w}, {.lr_decay = -1}));
+  CHECK_THROWS(ValueError, "Adadelta: Invalid rho value: 2", Adadelta({w}, {.rho = 2}));
+  CHECK_THROWS(ValueError, "ASGD: Invalid weight_decay value", ASGD({w}, {.weight_decay = -1}));
+  CHECK_THROWS(ValueError, "Lion: Invalid beta parameter at index 0", Lion({w}, {.beta1 = 1}));
 }
 
 TEST(a_step_counts_versions_and_spares_the_tape) {
