@@ -3,6 +3,7 @@
     python benchmarks/operations.py                         # every operation, forward, one thread
     python benchmarks/operations.py --only sort,linalg.     # names, or beginnings of names
     python benchmarks/operations.py --grad                  # forward and backward
+    python benchmarks/operations.py --sizes 1,4096          # these sizes (and sides) alone
     python benchmarks/operations.py --json FILE
 
 Both libraries run in processes of their own on the same cores and take turns at each row. Sizes
@@ -183,11 +184,126 @@ def indexed() -> list[Row]:
     ]
 
 
+def more() -> list[Row]:
+    """Forms with more operands, and reductions that look for places."""
+
+    def three(torch: Any, n: int) -> list[Any]:
+        return [ramp(torch, n), ramp(torch, n, 0.3, 0.5), ramp(torch, n, 0.5, 0.8)]
+
+    def image(torch: Any, n: int) -> list[Any]:
+        return [ramp(torch, n).reshape(1, -1, *((1, 1) if n == 1 else (16, 16)))]
+
+    def table(torch: Any, n: int) -> list[Any]:
+        return [ramp(torch, n).reshape(-1, min(n, 64))]
+
+    def numbers(torch: Any, n: int) -> list[Any]:
+        return [ramp(torch, n), (ramp(torch, n) * n).long().clamp(0, n - 1)]
+
+    elementwise: dict[str, Callable[..., Any]] = {
+        "clamp": lambda torch, x, y, z: torch.clamp(x, 0.2, 0.7),
+        "clamp-tensors": lambda torch, x, y, z: torch.clamp(x, y, z),
+        "clamp_min-tensor": lambda torch, x, y, z: torch.clamp_min(x, y),
+        "lerp-tensor": lambda torch, x, y, z: torch.lerp(x, y, z),
+        "addcmul": lambda torch, x, y, z: torch.addcmul(x, y, z, value=0.5),
+        "addcdiv": lambda torch, x, y, z: torch.addcdiv(x, y, z, value=0.5),
+        "float_power": lambda torch, x, y, z: torch.float_power(x, 1.7),
+        "float_power-square": lambda torch, x, y, z: torch.float_power(x, 2),
+        "float_power-tensor": lambda torch, x, y, z: torch.float_power(x, y),
+        "pow-number": lambda torch, x, y, z: torch.pow(x, 1.7),
+        "pow-base": lambda torch, x, y, z: torch.pow(1.7, x),
+        "zeta": lambda torch, x, y, z: torch.special.zeta(x + 1.5, y),
+        "polygamma1": lambda torch, x, y, z: torch.polygamma(1, x),
+        "polygamma2": lambda torch, x, y, z: torch.polygamma(2, x),
+        "lgamma-negative": lambda torch, x, y, z: torch.lgamma((x - 0.5) * 20),
+        "lgamma-large": lambda torch, x, y, z: torch.lgamma(x * 100),
+        "equal": lambda torch, x, y, z: torch.equal(x, x + 0.0),
+        "equal-not": lambda torch, x, y, z: torch.equal(x, y),
+        "allclose": lambda torch, x, y, z: torch.allclose(x, x),
+        "vdot": lambda torch, x, y, z: torch.dot(x, y),
+        "isin": lambda torch, x, y, z: torch.isin(x, x[:10]),
+        "quantile": lambda torch, x, y, z: torch.quantile(x[: 1 << 23], 0.3),
+        "bucketize": lambda torch, x, y, z: torch.bucketize(x * 100, torch.arange(100.0)),
+        "searchsorted-64": lambda torch, x, y, z: torch.searchsorted(torch.arange(64.0), x * 64),
+        "heaviside": lambda torch, x, y, z: torch.heaviside(x - 0.5, y),
+        "nextafter": lambda torch, x, y, z: torch.nextafter(x, y),
+        "logaddexp2": lambda torch, x, y, z: torch.logaddexp2(x, y),
+        "ldexp": lambda torch, x, y, z: torch.ldexp(x, y),
+        "dist": lambda torch, x, y, z: torch.dist(x, y),
+        "mse_loss": lambda torch, x, y, z: torch.nn.functional.mse_loss(x, y),
+        "rsub": lambda torch, x, y, z: torch.rsub(x, y),
+        "round-decimals": lambda torch, x, y, z: torch.round(x, decimals=2),
+        "div-floor": lambda torch, x, y, z: torch.div(x, y, rounding_mode="floor"),
+        "div-trunc": lambda torch, x, y, z: torch.div(x, y, rounding_mode="trunc"),
+        "polar-hypot": lambda torch, x, y, z: torch.hypot(x, y),
+        "half-mul": lambda torch, x, y, z: torch.mul(x.bfloat16(), y.bfloat16()),
+        "long-add": lambda torch, x, y, z: torch.add((x * 9).long(), 3),
+    }
+    rows: dict[str, Callable[..., Any]] = {
+        "renorm": lambda torch, x: torch.renorm(x, 2, 0, 1.0),
+        "renorm-columns": lambda torch, x: torch.renorm(x, 2, 1, 1.0),
+        "vecdot": lambda torch, x: torch.linalg.vecdot(x, x),
+        "median-rows": lambda torch, x: torch.median(x, 1).values,
+        "kthvalue-rows": lambda torch, x: torch.kthvalue(x, (x.shape[1] + 1) // 2, 1).values,
+        "mode-rows": lambda torch, x: torch.mode(x, 1).values,
+        "quantile-rows": lambda torch, x: torch.quantile(x, 0.3, 1),
+        "nanmedian-rows": lambda torch, x: torch.nanmedian(x, 1).values,
+        "argmax-rows": lambda torch, x: torch.argmax(x, 1),
+        "max-rows": lambda torch, x: torch.max(x, 1).values,
+        "amax-columns": lambda torch, x: torch.amax(x, 0),
+        "var-rows": lambda torch, x: torch.var(x, 1, correction=0),
+        "norm-rows": lambda torch, x: torch.linalg.vector_norm(x, dim=1),
+        "norm3-rows": lambda torch, x: torch.linalg.vector_norm(x, 3, dim=1),
+        "prod-rows": lambda torch, x: torch.prod(x, 1),
+        "logsumexp-rows": lambda torch, x: torch.logsumexp(x, 1),
+        "cummax-rows": lambda torch, x: torch.cummax(x, 1).values,
+        "cumprod-rows": lambda torch, x: torch.cumprod(x, 1),
+        "flip-rows": lambda torch, x: torch.flip(x, (1,)),
+        "topk-rows": lambda torch, x: torch.topk(x, min(5, x.shape[1]), 1).values,
+        "stack": lambda torch, x: torch.stack((x, x)),
+        "tile": lambda torch, x: torch.tile(x, (1, 2)),
+        "transpose": lambda torch, x: x.t().contiguous(),
+        "layer_norm": lambda torch, x: torch.nn.functional.layer_norm(x, x.shape[1:]),
+        "one_hot": lambda torch, x: torch.nn.functional.one_hot((x[:, 0] * 9).long(), 10),
+        "cosine_similarity": lambda torch, x: torch.cosine_similarity(x, x, 1),
+        "unique-dim": lambda torch, x: torch.unique((x * 5).round()),
+    }
+    images: dict[str, Callable[..., Any]] = {
+        "to-channels-last": lambda torch, x: x.permute(0, 2, 3, 1).contiguous(),
+        "from-channels-last": lambda torch, x: (
+            x.reshape(1, 16 if x.numel() > 1 else 1, -1, x.shape[1])
+            .permute(0, 3, 1, 2)
+            .contiguous()
+        ),
+        "avg_pool": lambda torch, x: torch.nn.functional.adaptive_avg_pool2d(x, 1),
+        "pixel_shuffle": lambda torch, x: torch.pixel_unshuffle(x, x.shape[-1] // 2 or 1),
+    }
+    places: dict[str, Callable[..., Any]] = {
+        "index_reduce": lambda torch, x, i: torch.index_reduce(x, 0, i, x, "amax"),
+        "scatter_reduce-prod": lambda torch, x, i: torch.scatter_reduce(x, 0, i, x, "prod"),
+        "scatter_reduce-mean": lambda torch, x, i: torch.scatter_reduce(x, 0, i, x, "mean"),
+        "scatter_reduce-alone": lambda torch, x, i: torch.scatter_reduce(
+            x, 0, i, x, "amax", include_self=False
+        ),
+        "index_copy": lambda torch, x, i: torch.index_copy(x, 0, i, x),
+        "index_fill": lambda torch, x, i: torch.index_fill(x, 0, i, 1.0),
+        "embedding": lambda torch, x, i: torch.nn.functional.embedding(i, x[:, None]),
+        "take_along_dim": lambda torch, x, i: torch.take_along_dim(x, i, 0),
+        "put": lambda torch, x, i: torch.index_put(x, (i,), x, accumulate=True),
+    }
+    return [
+        *(Row(name, SIZES, three, call) for name, call in elementwise.items()),
+        *(Row(name, SIZES, table, call) for name, call in rows.items()),
+        *(Row(name, SIZES, image, call) for name, call in images.items()),
+        *(Row(name, SIZES, numbers, call) for name, call in places.items()),
+    ]
+
+
 def all_rows() -> list[Row]:
     return [
         *map(unary, UNARY.split()),
         *map(binary, BINARY.split()),
         *indexed(),
+        *more(),
         *map(matrix, MATRIX.split()),
     ]
 
@@ -272,6 +388,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", default="", help="names or beginnings of names, by commas")
+    parser.add_argument(
+        "--sizes", default="", help="of all sizes and sides, those named, by commas"
+    )
     parser.add_argument("--grad", action="store_true", help="forward and backward")
     parser.add_argument("--json", metavar="FILE", help="write all results here")
     parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
@@ -279,6 +398,7 @@ def main() -> None:
     if options.serve:
         serve(options.serve)
         return
+    sizes = {int(size) for size in options.sizes.split(",") if size}
     wanted = tuple(name for name in options.only.split(",") if name) or ("",)
     lanes = {peer: Lane(peer) for peer in PEERS}
     ratios, results, slower = [], [], []
@@ -287,6 +407,8 @@ def main() -> None:
             continue
         texts = []
         for size in row.sizes:
+            if sizes and size not in sizes:
+                continue
             found = measure(lanes, row, size, options.grad)
             results.append({"operation": row.name, "size": size, "grad": options.grad, **found})
             if "error" in found:

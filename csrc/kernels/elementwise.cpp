@@ -132,21 +132,22 @@ void scatter_block(const StridedParameters& p, const char* from, PlanWalker walk
   }
 }
 
-/// How an operand reaches the loop.
-enum class Access : uint8_t { Direct, Single, Block };
+/// How an operand reaches the loop: as it lies, as one number for all or for each row, or gathered.
+enum class Access : uint8_t { Direct, Single, RowSingle, Block };
 
 class StridedRunner {
  public:
   StridedRunner(const StridedParameters& p, void* const* data) : p_(p), data_(data) {
     const DType native = native_dtype(p.compute);
     const int inner = p.plan.ndim - 1;
+    const bool steps_read = p.plan.operands == 3;
     const int64_t row = p.plan.ndim == 0 ? 1 : p.plan.sizes[inner];
     bool any_direct_row = false;
     for (int k = 1; k < p.plan.operands; ++k) {
       bool single = true;
       for (int d = 0; d < p.plan.ndim; ++d) single &= p.plan.strides[k][d] == 0;
       const bool unit = p.plan.ndim > 0 && p.plan.strides[k][inner] == 1;
-      access_[k] = single && p.plan.operands == 3  ? Access::Single
+      access_[k] = single && steps_read            ? Access::Single
                    : unit && p.dtypes[k] == native ? Access::Direct
                                                    : Access::Block;
       any_direct_row |= access_[k] == Access::Direct;
@@ -162,9 +163,14 @@ class StridedRunner {
         if (access_[k] == Access::Direct) access_[k] = Access::Block;
       }
     }
+    for (int k = 1; steps_read && by_rows_ && k < 3; ++k) {
+      const bool constant = p.plan.ndim > 0 && p.plan.strides[k][inner] == 0;
+      if (constant && p.dtypes[k] == native && access_[k] == Access::Block)
+        access_[k] = Access::RowSingle;
+    }
     // Two single numbers leave no operand to loop over.
-    if (p.plan.operands == 3 && access_[1] == Access::Single && access_[2] == Access::Single)
-      access_[2] = Access::Block;
+    const auto is_single = [](Access a) { return a == Access::Single || a == Access::RowSingle; };
+    if (steps_read && is_single(access_[1]) && is_single(access_[2])) access_[2] = Access::Block;
     for (int k = 1; k < p.plan.operands; ++k) {
       if (access_[k] != Access::Single) continue;
       convert_loops().gather[static_cast<size_t>(p.dtypes[k])][static_cast<int>(p.compute)](
@@ -182,11 +188,11 @@ class StridedRunner {
       const void* in[kMaxInputs];
       int64_t steps[kMaxInputs];
       for (int k = 1; k < p_.plan.operands; ++k) {
-        steps[k - 1] = access_[k] == Access::Single ? 0 : 1;
+        steps[k - 1] = access_[k] == Access::Single || access_[k] == Access::RowSingle ? 0 : 1;
         const char* base = static_cast<const char*>(data_[k]);
         if (access_[k] == Access::Single) {
           in[k - 1] = single_[k];
-        } else if (access_[k] == Access::Direct) {
+        } else if (access_[k] == Access::Direct || access_[k] == Access::RowSingle) {
           in[k - 1] = base + walker.offset(k) * wide;
         } else {
           gather_block(p_, k, base, walker, n, scratch[k]);

@@ -54,8 +54,9 @@ struct BinaryLoops {
 const UnaryLoops& unary_loops(UnaryOp op);
 const BinaryLoops& binary_loops(BinaryOp op);
 /// Of three inputs, all converted to the compute type: where(condition, a, b), and with p[0] as
-/// factor a + factor * b * c and a + factor * b / c (floating point), and lerp(a, b, weight).
-enum class TernaryOp : int { Choose, AddProduct, AddQuotient, Lerp };
+/// factor a + factor * b * c and a + factor * b / c (floating point), lerp(a, b, weight), and
+/// clamp(x, min, max).
+enum class TernaryOp : int { Choose, AddProduct, AddQuotient, Lerp, Clamp };
 Loop ternary_loop(TernaryOp op, Compute compute);
 
 /// Runs `loop` with `out`'s shape; `in` broadcast to it. Inputs are converted to `compute`; the

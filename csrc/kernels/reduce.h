@@ -23,6 +23,7 @@ enum class FoldType : uint8_t { Float, Double, Int64, Byte, ByteToInt64 };
 
 enum class FoldOp : uint8_t {
   Sum,
+  SumNumbers,  // NaN counts as 0
   SumAbs,
   SumSquares,
   CountNonzero,

@@ -259,80 +259,6 @@ void by_item(const RowShape& s, DType dtype, F f) {
   });
 }
 
-// --- search --------------------------------------------------------------------------------------
-
-/// Whether boundary x stands left of value v. NaN stands after all numbers.
-template <class T, bool kRight>
-[[gnu::always_inline]] inline bool left_of(T x, T v) {
-  if constexpr (std::is_floating_point_v<T>) {
-    const bool nan = v != v;  // NOLINT(misc-redundant-expression)
-    if constexpr (kRight) return (x <= v) | nan;
-    return (x < v) | (nan & (x == x));  // NOLINT(misc-redundant-expression)
-  }
-  return kRight ? x <= v : x < v;
-}
-
-/// The places of kLanes values, side by side: the steps of a search do not depend on its outcome.
-template <bool kRight, int kLanes, class T, class At>
-[[gnu::always_inline]] inline void find_places(const T* values, int64_t n, int64_t* place, At at) {
-  for (int j = 0; j < kLanes; ++j) place[j] = 0;
-  if (n == 0) return;
-  for (int64_t left = n; left > 1;) {
-    const int64_t half = left / 2;
-    for (int j = 0; j < kLanes; ++j)
-      place[j] += half & -int64_t{left_of<T, kRight>(at(place[j] + half - 1), values[j])};
-    left -= half;
-  }
-  for (int j = 0; j < kLanes; ++j) place[j] += left_of<T, kRight>(at(place[j]), values[j]);
-}
-
-template <bool kRight, class T, class At>
-void search_line(const T* values, int64_t count, int64_t n, void* out, int64_t first, bool int32,
-                 At at) {
-  constexpr int kLanes = 8;
-  int64_t place[kLanes];
-  for (int64_t i = 0; i < count; i += kLanes) {
-    const int64_t now = std::min<int64_t>(kLanes, count - i);
-    if (now == kLanes) {
-      find_places<kRight, kLanes>(values + i, n, place, at);
-    } else {
-      for (int64_t j = 0; j < now; ++j) find_places<kRight, 1>(values + i + j, n, place + j, at);
-    }
-    for (int64_t j = 0; j < now; ++j) {
-      if (int32)
-        static_cast<int32_t*>(out)[first + i + j] = static_cast<int32_t>(place[j]);
-      else
-        static_cast<int64_t*>(out)[first + i + j] = place[j];
-    }
-  }
-}
-
-template <bool kRight, class T>
-void search_all(void* const* data, const SearchSorted& p) {
-  const auto* values = static_cast<const T*>(data[1]);
-  core::parallel_for(0, p.count, 2048, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end;) {
-      const int64_t line_index = i / p.per_line;
-      const int64_t count = std::min(end, (line_index + 1) * p.per_line) - i;
-      const T* line = static_cast<const T*>(data[2]) + line_index * p.boundaries;
-      if (data[3]) {
-        const auto* sorter = static_cast<const int64_t*>(data[3]) + line_index * p.boundaries;
-        search_line<kRight>(values + i, count, p.boundaries, data[0], i, p.int32,
-                            [=](int64_t k) { return line[sorter[k]]; });
-      } else {
-        search_line<kRight>(values + i, count, p.boundaries, data[0], i, p.int32,
-                            [=](int64_t k) { return line[k]; });
-      }
-      i += count;
-    }
-  });
-}
-
-template <class T>
-void search_side(void* const* data, const SearchSorted& p) {
-  return p.right ? search_all<true, T>(data, p) : search_all<false, T>(data, p);
-}
-
 }  // namespace
 
 int64_t sort_scratch(const RowShape& shape, DType dtype) {
@@ -357,17 +283,6 @@ void row_statistic(void* const* data, const RowStatistic& p) {
     else
       statistic_all<decltype(element), decltype(item), false>(data, p);
   });
-}
-
-void search_sorted(void* const* data, const SearchSorted& p) {
-  switch (p.dtype) {
-    case DType::Float32:
-      return search_side<float>(data, p);
-    case DType::Float64:
-      return search_side<double>(data, p);
-    default:
-      return search_side<int64_t>(data, p);
-  }
 }
 
 }  // namespace tapegrad::kernels

@@ -1,5 +1,5 @@
-// Kernels of order: sorting rows, their first elements, one order statistic, the most frequent one,
-// and binary search. A tensor is seen as contiguous (a, n, c); rows run along n. Equal elements
+// Kernels of order: sorting rows, their first elements, one order statistic, the most frequent one.
+// A tensor is seen as contiguous (a, n, c); rows run along n. Equal elements
 // keep their order, NaN is the greatest of all; results do not depend on the number of threads.
 #pragma once
 
@@ -47,18 +47,5 @@ int64_t sort_scratch(const RowShape& shape, DType dtype);
 
 void sort_rows(void* const* data, const SortRows& p);
 void row_statistic(void* const* data, const RowStatistic& p);
-
-/// Where values belong among sorted boundaries; operands out (int32 or int64), values, boundaries
-/// (both of `dtype`), sorter (int64 or null). Either one line of boundaries for all, or one for
-/// each line of values.
-struct SearchSorted {
-  DType dtype = DType::Float32;
-  int64_t count = 0;       // of values
-  int64_t per_line = 0;    // values that share a line of boundaries
-  int64_t boundaries = 0;  // in a line
-  bool right = false;
-  bool int32 = false;
-};
-void search_sorted(void* const* data, const SearchSorted& p);
 
 }  // namespace tapegrad::kernels

@@ -412,6 +412,33 @@ TAPEGRAD_OP(
 // --- clamp, round, bitwise_not
 // ---------------------------------------------------------------------------------------
 
+namespace {
+
+/// Between two tensors. Where the bounds cross, the upper one has the gradient.
+struct ClampRule : autograd::Rule {
+  static constexpr const char* name = "clamp";
+  unsigned saves_inputs(unsigned) const { return 7; }
+
+  Tensor forward(autograd::Inputs in) const {
+    const DType dtype = ops::result_type(in[0], in[1], in[2]);
+    const Dims bounds = broadcast_shapes("clamp", in[1].sizes(), in[2].sizes());
+    Tensor out = core::make_tensor(broadcast_shapes("clamp", in[0].sizes(), bounds), dtype);
+    const kernels::Compute compute = kernels::compute_type(dtype);
+    kernels::run_elementwise(kernels::ternary_loop(kernels::TernaryOp::Clamp, compute), compute,
+                             false, {}, out, {&in[0], &in[1], &in[2]});
+    return out;
+  }
+  void pull(autograd::Pull& p) const {
+    const Tensor x = p.input(0), low = p.input(1), high = p.input(2);
+    const auto masked = [&](const Tensor& mask) { return where(mask, p.grad(), Scalar(0)); };
+    if (p.needs(0)) p.set(0, masked(logical_and(ge(x, low), le(x, high))));
+    if (p.needs(1)) p.set(1, masked(logical_and(lt(low, high), lt(x, low))));
+    if (p.needs(2)) p.set(2, masked(logical_or(gt(x, high), lt(high, low))));
+  }
+};
+
+}  // namespace
+
 Tensor clamp(const Tensor& input, std::optional<Scalar> min, std::optional<Scalar> max) {
   if (!min && !max) throw ValueError("clamp: at least one of min or max must not be None");
   Tensor x = input;
@@ -431,10 +458,9 @@ Tensor clamp(const Tensor& input, std::optional<Scalar> min, std::optional<Scala
 Tensor clamp(const Tensor& input, const Tensor& min, const Tensor& max) {
   if (!min.defined() && !max.defined())
     throw ValueError("clamp: at least one of min or max must not be None");
-  Tensor result = input;
-  if (min.defined()) result = binary<binary_clamp_low>(result, min);
-  if (max.defined()) result = binary<binary_clamp_high>(result, max);
-  return result;
+  if (!max.defined()) return binary<binary_clamp_low>(input, min);
+  if (!min.defined()) return binary<binary_clamp_high>(input, max);
+  return autograd::enter(ClampRule{}, input, min, max);
 }
 
 // Tensors first: a 0-d tensor would pass as a number, and lose its gradient.

@@ -24,6 +24,7 @@ inline Tensor operator|(const Tensor& a, const Tensor& b) { return logical_or(a,
 inline Tensor normal_cdf_fast(const Tensor& x) {
   return (erf(x * L(0.70710678118654752440)) + L(1)) * L(0.5);
 }
+inline Tensor expm1_below(const Tensor& x) { return expm1(x); }
 inline Tensor one_of(const Tensor& like) { return ones_like(like); }
 inline Tensor half_of(const Tensor& like) { return full_like(like, 0.5); }
 inline Tensor outside_of(const Tensor& g, Scalar value) { return full_like(g, value); }

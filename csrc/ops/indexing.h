@@ -24,6 +24,9 @@ Tensor nonzero_positions(const Tensor& input);
 /// digits for halves.
 DType accumulation_dtype(DType dtype);
 
+/// x with one number (0-d, of x's dtype) at the places that a checked index names along dim.
+Tensor fill_places(const Tensor& x, int dim, const Tensor& index, const Tensor& number);
+
 /// `tensor`, or a copy when it shares memory with `written`.
 inline Tensor apart_from(const Tensor& written, const Tensor& tensor) {
   return tensor->storage() == written->storage() ? clone(tensor) : tensor;

@@ -1,5 +1,6 @@
 #include "ops/promotion.h"
 
+#include <initializer_list>
 #include <optional>
 
 #include "tapegrad/elementwise_declarations.h"
@@ -29,25 +30,35 @@ MaybeType merge(MaybeType so_far, DType dtype) {
   return so_far ? promote_types(*so_far, dtype) : dtype;
 }
 
+DType result_of(std::initializer_list<const Tensor*> operands) {
+  MaybeType with_dims, zero_dim, number;
+  for (const Tensor* t : operands) {
+    if ((*t)->has(TensorImpl::kWrappedNumber)) {
+      number = merge(number, is_floating_point(t->dtype()) ? default_dtype() : t->dtype());
+    } else if (t->dim() == 0) {
+      zero_dim = merge(zero_dim, t->dtype());
+    } else {
+      with_dims = merge(with_dims, t->dtype());
+    }
+  }
+  return *combine(with_dims, combine(zero_dim, number));
+}
+
+bool same_and_strong(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && !a->has(TensorImpl::kWrappedNumber) &&
+         !b->has(TensorImpl::kWrappedNumber);
+}
+
 }  // namespace
+
+DType result_type(const Tensor& a, const Tensor& b, const Tensor& c) {
+  return same_and_strong(a, b) && same_and_strong(b, c) ? a.dtype() : result_of({&a, &b, &c});
+}
+
 }  // namespace ops
 
 DType result_type(const Tensor& a, const Tensor& b) {
-  if (a.dtype() == b.dtype() && !(a->flags() & TensorImpl::kWrappedNumber) &&
-      !(b->flags() & TensorImpl::kWrappedNumber)) {
-    return a.dtype();
-  }
-  ops::MaybeType with_dims, zero_dim, number;
-  for (const Tensor* t : {&a, &b}) {
-    if ((*t)->has(TensorImpl::kWrappedNumber)) {
-      number = ops::merge(number, is_floating_point(t->dtype()) ? default_dtype() : t->dtype());
-    } else if (t->dim() == 0) {
-      zero_dim = ops::merge(zero_dim, t->dtype());
-    } else {
-      with_dims = ops::merge(with_dims, t->dtype());
-    }
-  }
-  return *ops::combine(with_dims, ops::combine(zero_dim, number));
+  return ops::same_and_strong(a, b) ? a.dtype() : ops::result_of({&a, &b});
 }
 
 }  // namespace tapegrad

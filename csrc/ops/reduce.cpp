@@ -74,6 +74,20 @@ struct MeanRule : autograd::Rule {
   }
 };
 
+struct NumbersSumRule : autograd::Rule {
+  static constexpr const char* name = "Nansum";
+  DimMask mask;
+  bool keepdim;
+  unsigned saves_inputs(unsigned) const { return 1; }
+  Tensor forward(autograd::Inputs in) const {
+    return fold(in[0], mask, keepdim, FoldOp::SumNumbers, in[0].dtype());
+  }
+  void pull(autograd::Pull& p) const {
+    const Tensor x = p.input(0);
+    p.set(0, where(isnan(x), Scalar(0.0), restore(p.grad(), x.dim(), mask, keepdim)));
+  }
+};
+
 Tensor zero_where_nan(const Tensor& input) { return where(isnan(input), Scalar(0), input); }
 
 }  // namespace
@@ -96,7 +110,9 @@ Tensor mean(const Tensor& input, OptionalInts dim, bool keepdim, std::optional<D
 
 Tensor nansum(const Tensor& input, OptionalInts dim, bool keepdim, std::optional<DType> dtype) {
   if (!is_floating_point(input.dtype())) return sum(input, dim, keepdim, dtype);
-  return sum(zero_where_nan(input), dim, keepdim, dtype);
+  if (dtype && !is_floating_point(*dtype)) return sum(zero_where_nan(input), dim, keepdim, dtype);
+  const NumbersSumRule rule{{}, dim_mask("nansum", dim, input.dim()), keepdim};
+  return autograd::enter(rule, dtype ? to(input, *dtype) : input);
 }
 
 Tensor nanmean(const Tensor& input, OptionalInts dim, bool keepdim, std::optional<DType> dtype) {

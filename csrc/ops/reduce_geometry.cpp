@@ -195,6 +195,7 @@ namespace {
 /// The operation that joins results of `op`.
 FoldOp join_of(FoldOp op) {
   switch (op) {
+    case FoldOp::SumNumbers:
     case FoldOp::SumAbs:
     case FoldOp::SumSquares:
     case FoldOp::CountNonzero:
@@ -281,7 +282,8 @@ Tensor fold(const Tensor& input, DimMask mask, bool keepdim, FoldOp op, DType dt
     type = FoldType::Int64;
   }
   int64_t repeats = 1;
-  const bool sums = op == FoldOp::Sum || op == FoldOp::SumAbs || op == FoldOp::SumSquares;
+  const bool sums = op == FoldOp::Sum || op == FoldOp::SumNumbers || op == FoldOp::SumAbs ||
+                    op == FoldOp::SumSquares;
   const bool idempotent = !sums && op != FoldOp::Prod && op != FoldOp::CountNonzero;
   if (!x->is_contiguous() && (idempotent || (sums && is_floating_point(x.dtype()))))
     x = without_repeats(x, mask, repeats);

@@ -152,6 +152,14 @@ struct ScatterRule : autograd::Rule {
   }
 };
 
+}  // namespace
+
+Tensor ops::fill_places(const Tensor& x, int dim, const Tensor& index, const Tensor& number) {
+  return autograd::enter(ScatterRule{{}, dim}, x, number, index);
+}
+
+namespace {
+
 // --- arguments -----------------------------------------------------------------------------------
 
 /// A 0-d tensor counts as one of one dimension.

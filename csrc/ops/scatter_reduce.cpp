@@ -170,18 +170,18 @@ Scalar identity_of(JoinOp op, DType dtype) {
 
 /// x with `value` at the places of the index.
 Tensor with_places(const Arguments& a, Scalar value) {
-  const Tensor number = core::make_scalar(value, a.x.dtype());
-  const Tensor named = scatter_add(zeros(a.x.sizes(), DType::Int64), a.dim, a.index,
-                                   expand(core::make_scalar(1, DType::Int64), a.index.sizes()));
-  return where(gt(named, Scalar(0)), number, a.x);
+  return fill_places(a.x, a.dim, a.index, core::make_scalar(value, a.x.dtype()));
 }
 
 Tensor mean_of(const Arguments& a, bool include_self) {
   const Tensor total = scatter_add(include_self ? a.x : with_places(a, 0), a.dim, a.index, a.src);
-  const Tensor one = expand(core::make_scalar(1, DType::Int64), a.index.sizes());
-  const Tensor start = full(a.x.sizes(), Scalar(include_self ? 1 : 0), DType::Int64);
-  const Tensor count = clamp(scatter_add(start, a.dim, a.index, one), Scalar(1), {});
-  if (is_floating_point(a.x.dtype())) return total / to(count, a.x.dtype());
+  const bool floating = is_floating_point(a.x.dtype());
+  const DType dtype = floating ? accumulation_dtype(a.x.dtype()) : DType::Int64;
+  const Tensor one = expand(core::make_scalar(1, dtype), a.index.sizes());
+  const Tensor start = full(a.x.sizes(), Scalar(include_self ? 1 : 0), dtype);
+  const Tensor counted = scatter_add(start, a.dim, a.index, one);
+  const Tensor count = include_self ? counted : clamp(counted, Scalar(1), {});
+  if (floating) return total / to(count, a.x.dtype());
   return to(div(total, count, "floor"), a.x.dtype());
 }
 

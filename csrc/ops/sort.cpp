@@ -2,6 +2,7 @@
 #include "autograd/entry.h"
 #include "core/launch.h"
 #include "core/text.h"
+#include "kernels/search.h"
 #include "ops/ordering.h"
 #include "ops/reduce_geometry.h"
 #include "ops/registry.h"

@@ -4,7 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "core/launch.h"
 #include "core/parallel.h"
+#include "kernels/equality.h"
 #include "ops/elementwise_rules.h"
 #include "ops/registry.h"
 
@@ -466,8 +468,7 @@ struct AddRatioRule : autograd::Rule {
   }
   static constexpr bool broadcasts = true;
   Tensor forward(autograd::Inputs in) const {
-    const DType products = result_type(in[1], in[2]);
-    const DType dtype = result_type(in[0], core::make_like(in[1], products));
+    const DType dtype = ops::result_type(in[0], in[1], in[2]);
     if (!kProduct && !is_floating_point(dtype)) {
       throw DTypeError(core::text("addcdiv: integer division is not supported, got a ",
                                   core::describe(in[1]), " and a ", core::describe(in[2]),
@@ -631,6 +632,15 @@ bool allclose(const Tensor& input, const Tensor& other, double rtol, double atol
 }
 bool equal(const Tensor& input, const Tensor& other) {
   if (!(input.sizes() == other.sizes())) return false;
+  const bool plain =
+      input.dtype() == other.dtype() && !is_half(input.dtype()) &&
+      ((autograd::entry_flags(input) | autograd::entry_flags(other)) & TensorImpl::kBatched) == 0;
+  if (plain && input->is_contiguous() && other->is_contiguous()) {
+    const Tensor result = core::make_tensor({}, DType::Int64);
+    core::launch(&kernels::count_unequal, {core::out(result), core::in(input), core::in(other)},
+                 kernels::CountUnequal{input.dtype(), input.numel()});
+    return *result.data_ptr<int64_t>() == 0;
+  }
   return all(eq(input.detach(), other.detach())).item().to_int() != 0;
 }
 TAPEGRAD_OP(kAll,

@@ -115,7 +115,7 @@
              (g * (pow(x, p[1]) * p[0]))) \
   PARAMETRIC(leaky_relu, Float, X, (choose(x > L(0), x, x * p[0])), \
              (choose(x > L(0), g, g * p[0]))) \
-  PARAMETRIC(elu, Float, X, (choose(x > L(0), x * p[1], expm1(x * p[2]) * p[0] * p[1])), \
+  PARAMETRIC(elu, Float, X, (choose(x > L(0), x, expm1_below(x * p[2]) * p[0]) * p[1]), \
              (choose(x > L(0), g * p[1], g * (exp(x * p[2]) * p[0] * p[1] * p[2])))) \
   PARAMETRIC(silu, Float, X, (x * sigmoid(x)), \
              (g * (sigmoid(x) * (x * (L(1) - sigmoid(x)) + L(1))))) \

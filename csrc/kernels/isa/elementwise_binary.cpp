@@ -21,6 +21,36 @@ template <class T, class R, class F>
   }
 }
 
+/// Rows with long formulas.
+template <class Op>
+constexpr bool kLong =
+    __is_same(Op, binary_pow) || __is_same(Op, binary_atan2) || __is_same(Op, binary_hypot) ||
+    __is_same(Op, binary_nextafter) || __is_same(Op, binary_logaddexp) ||
+    __is_same(Op, binary_logaddexp2) || __is_same(Op, binary_xlogy) ||
+    __is_same(Op, binary_xlog1py) || __is_same(Op, binary_gate);
+
+/// One loop for all steps, as each would take kilobytes: a single number is repeated in a buffer.
+/// (With the number in a register, the compiler would also split the loop by its special cases.)
+template <class Op, class T>
+void long_loop(T* out, const T* a, const T* b, const int64_t* steps, int64_t n,
+               const RowParameters<T>& p) {
+  constexpr int64_t kPiece = 256;
+  T repeated[kPiece];
+  const T* const single = steps[0] == 0 ? a : b;
+  const bool any_single = steps[0] == 0 || steps[1] == 0;
+  if (any_single) {
+    for (int64_t i = 0; i < kPiece && i < n; ++i) repeated[i] = *single;
+  }
+  for (int64_t at = 0; at < n; at += kPiece) {
+    const int64_t m = n - at < kPiece ? n - at : kPiece;
+    const T* x = steps[0] == 0 ? repeated : a + at;
+    const T* y = steps[1] == 0 ? repeated : b + at;
+    T* to = out + at;
+#pragma omp simd
+    for (int64_t i = 0; i < m; ++i) to[i] = Op::f(x[i], y[i], p);
+  }
+}
+
 /// The rows around fmod in vector form, for a block whose quotients allow it.
 template <class Op, class T>
 [[gnu::always_inline]] inline T near_division(T a, T b) {
@@ -58,15 +88,27 @@ void division_loop(T* out, const T* a, const T* b, const int64_t* steps, int64_t
   }
 }
 
+template <class T>
+void zeta_loop(T* out, const T* a, const T* b, const int64_t* steps, int64_t n) {
+  for (int64_t begin = 0; begin < n; begin += kZetaBlock) {
+    const int64_t count = n - begin < kZetaBlock ? n - begin : kZetaBlock;
+    zeta_block(a + begin * steps[0], steps[0], b + begin * steps[1], steps[1], count, out + begin);
+  }
+}
+
 template <class Op, class T>
 void forward_loop(void* out, const void* const* in, const int64_t* steps, int64_t n,
                   const LoopParameters& parameters) {
   const RowParameters<T> p(parameters);
-  const auto f = [p](T a, T b) { return Op::f(a, b, p); };
+  const auto f = [p](T a, T b) __attribute__((always_inline)) { return Op::f(a, b, p); };
   const T* a = static_cast<const T*>(in[0]);
   const T* b = static_cast<const T*>(in[1]);
   if constexpr (kIsDivision<Op> && !__is_same(T, int64_t)) {
     division_loop<Op>(static_cast<T*>(out), a, b, steps, n, p);
+  } else if constexpr (kLong<Op> && !__is_same(T, int64_t)) {
+    long_loop<Op>(static_cast<T*>(out), a, b, steps, n, p);
+  } else if constexpr (__is_same(Op, binary_zeta)) {
+    zeta_loop(static_cast<T*>(out), a, b, steps, n);
   } else if constexpr (Op::domain == Domain::Bool) {
     binary_loop(static_cast<unsigned char*>(out), a, b, steps, n, f);
   } else {
@@ -106,6 +148,13 @@ struct AddQuotient {
   template <class T>
   [[gnu::always_inline]] static T f(T x, T a, T b, T factor) {
     return x + factor * a / b;
+  }
+};
+/// From below first, as PyTorch's clamp; NaN of any side is carried.
+struct Clamp {
+  template <class T>
+  [[gnu::always_inline]] static T f(T x, T low, T high, T) {
+    return minimum(maximum(x, low), high);
   }
 };
 struct Lerp {
@@ -161,6 +210,7 @@ const Loop ternary_table[][3] = {
      ternary_loop<AddProduct, int64_t>},
     {ternary_loop<AddQuotient, float>, ternary_loop<AddQuotient, double>, nullptr},
     {ternary_loop<Lerp, float>, ternary_loop<Lerp, double>, nullptr},
+    {ternary_loop<Clamp, float>, ternary_loop<Clamp, double>, ternary_loop<Clamp, int64_t>},
 };
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -9,6 +9,24 @@ template <class Op>
 constexpr bool kCircular =
     __is_same(Op, unary_sin) || __is_same(Op, unary_cos) || __is_same(Op, unary_tan);
 
+/// Rows made of zeta, which comes in blocks.
+template <class Op>
+constexpr bool kZeta = __is_same(Op, unary_polygamma) || __is_same(Op, unary_zeta_of);
+template <class Op>
+constexpr bool kZetaPull = kZeta<Op> || __is_same(Op, unary_trigamma);
+
+/// y = factor * g * zeta(s, x); g may be null.
+template <class T>
+void zeta_loop(T* y, const T* g, const T* x, int64_t n, T s, T factor) {
+  T z[kZetaBlock];
+  for (int64_t begin = 0; begin < n; begin += kZetaBlock) {
+    const int64_t count = n - begin < kZetaBlock ? n - begin : kZetaBlock;
+    zeta_block(&s, 0, x + begin, 1, count, z);
+    for (int64_t i = 0; i < count; ++i) z[i] *= factor;
+    for (int64_t i = 0; i < count; ++i) y[begin + i] = g ? g[begin + i] * z[i] : z[i];
+  }
+}
+
 template <class Op, class T>
 void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
                   const LoopParameters& parameters) {
@@ -24,7 +42,14 @@ void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) y[i] = Op::f(x[i], p);
     };
-    if constexpr (kCircular<Op>) {
+    if constexpr (kZeta<Op>) {
+      zeta_loop<T>(y, nullptr, x, n, p[0], __is_same(Op, unary_polygamma) ? p[1] : T(1));
+    } else if constexpr (__is_same(Op, unary_lgamma)) {
+      map_positive(x, n, fast, [=](int64_t begin, int64_t end) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) y[i] = lgamma_positive(x[i]);
+      });
+    } else if constexpr (kCircular<Op>) {
       const RowParameters<long double> wide(parameters);
       map_block(x, n, fast, [=](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
@@ -39,7 +64,11 @@ void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
 
 template <class Op, class T>
 void pull_piece(T* r, const T* g, const T* saved, int64_t n, const RowParameters<T>& p) {
-  if constexpr (Op::saves == Saves::None) {
+  if constexpr (kZetaPull<Op>) {
+    constexpr bool kTrigamma = __is_same(Op, unary_trigamma);
+    const T factor = kTrigamma ? T(-2) : p[__is_same(Op, unary_polygamma) ? 2 : 1];
+    zeta_loop<T>(r, g, saved, n, kTrigamma ? T(3) : p[0] + T(1), factor);
+  } else if constexpr (Op::saves == Saves::None) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), T(0), p);
   } else if constexpr (Op::saves == Saves::X) {

@@ -32,16 +32,22 @@ TAPEGRAD_INLINE bool is_nan(T x) {
     return false;
 }
 
-// Operations: identity(), map() of an input element, combine() of two accumulators.
+// Operations: identity(), map() of an input element, combine() of two accumulators; kAnyOrder says
+// that the order does not matter to the result.
 template <class T>
 struct Sum {
   using Acc = T;
+  static constexpr bool kAnyOrder = false;
   static constexpr T identity() { return T(0); }
   template <class In>
   TAPEGRAD_INLINE static T map(In x) {
     return static_cast<T>(x);
   }
   TAPEGRAD_INLINE static T combine(T a, T b) { return add_wrapping(a, b); }
+};
+template <class T>
+struct SumNumbers : Sum<T> {
+  TAPEGRAD_INLINE static T map(T x) { return is_nan(x) ? T(0) : x; }
 };
 template <class T>
 struct SumAbs : Sum<T> {
@@ -58,6 +64,7 @@ struct CountNonzero : Sum<T> {
 template <class T>
 struct Prod {
   using Acc = T;
+  static constexpr bool kAnyOrder = false;
   static constexpr T identity() { return T(1); }
   template <class In>
   TAPEGRAD_INLINE static T map(In x) {
@@ -85,20 +92,28 @@ constexpr T highest() {
     return kInfinity<T>;
 }
 
-/// NaN wins over numbers.
+/// NaN wins over numbers. (Two selections: the compiler knows the first as an instruction.)
 template <class T>
 struct Max {
   using Acc = T;
+  static constexpr bool kAnyOrder = true;
   static constexpr T identity() { return lowest<T>(); }
   TAPEGRAD_INLINE static T map(T x) { return x; }
-  TAPEGRAD_INLINE static T combine(T a, T b) { return ((a < b) | is_nan(b)) ? b : a; }
+  TAPEGRAD_INLINE static T combine(T a, T b) {
+    const T larger = a < b ? b : a;
+    return is_nan(b) ? b : larger;
+  }
 };
 template <class T>
 struct Min {
   using Acc = T;
+  static constexpr bool kAnyOrder = true;
   static constexpr T identity() { return highest<T>(); }
   TAPEGRAD_INLINE static T map(T x) { return x; }
-  TAPEGRAD_INLINE static T combine(T a, T b) { return ((a > b) | is_nan(b)) ? b : a; }
+  TAPEGRAD_INLINE static T combine(T a, T b) {
+    const T smaller = a > b ? b : a;
+    return is_nan(b) ? b : smaller;
+  }
 };
 template <class T>
 struct MaxAbs : Max<T> {
@@ -120,15 +135,46 @@ struct Lanes {
 #pragma omp simd
     for (int64_t j = 0; j < kLanes; ++j) lane[j] = Op::identity();
   }
-  /// The lanes met in halves: 0 with 16, 1 with 17, ...
+  /// The lanes met in halves: 0 with 16, 1 with 17, ... Written out, so that they stay in
+  /// registers.
+  template <int64_t kHalf = kLanes / 2>
   TAPEGRAD_INLINE Acc total() {
-    for (int64_t half = kLanes / 2; half >= 1; half /= 2) {
 #pragma omp simd
-      for (int64_t j = 0; j < half; ++j) lane[j] = Op::combine(lane[j], lane[j + half]);
-    }
-    return lane[0];
+    for (int64_t j = 0; j < kHalf; ++j) lane[j] = Op::combine(lane[j], lane[j + kHalf]);
+    if constexpr (kHalf > 1)
+      return total<kHalf / 2>();
+    else
+      return lane[0];
   }
 };
+
+/// Numbers alone: NaN on the left stays, one on the right may get lost.
+template <class Op, class T>
+TAPEGRAD_INLINE T combine_numbers(T a, T b) {
+  constexpr bool kLargest = Op::identity() <= T(0);
+  return kLargest ? (a < b ? b : a) : (a > b ? b : a);
+}
+
+/// Max or Min over value(0) ... value(n - 1), most of it outside of the chain. NaN are looked for
+/// apart, two at a time, and dealt with in a second pass.
+template <int64_t n, class Op, class Value>
+TAPEGRAD_INLINE void fold_any_order(Lanes<Op>& lanes, Value value) {
+  using Acc = typename Op::Acc;
+  int nan = 0;
+  for (int64_t k = 0; k < n; k += 4 * kLanes) {
+#pragma omp simd reduction(| : nan)
+    for (int64_t j = 0; j < kLanes; ++j) {
+      const Acc a = value(k + j), b = value(k + j + kLanes);
+      const Acc c = value(k + j + 2 * kLanes), d = value(k + j + 3 * kLanes);
+      if constexpr (Real<Acc>)
+        nan |= int(__builtin_isunordered(a, b)) | int(__builtin_isunordered(c, d));
+      const Acc first = combine_numbers<Op>(a, b), second = combine_numbers<Op>(c, d);
+      lanes.lane[j] = combine_numbers<Op>(lanes.lane[j], combine_numbers<Op>(first, second));
+    }
+  }
+  if (nan == 0) return;
+  for (int64_t j = 0; j < n; ++j) lanes.lane[0] = Op::combine(lanes.lane[0], value(j));
+}
 
 /// Op over value(0) ... value(n - 1).
 template <class Op, class Value>
@@ -145,9 +191,15 @@ TAPEGRAD_INLINE typename Op::Acc fold_values(int64_t n, Value value) {
   constexpr int64_t kChain = 16;
   for (; i + kChain * kLanes <= n; i += kChain * kLanes) {
     Lanes<Op> inner;
-    for (int64_t k = i; k < i + kChain * kLanes; k += kLanes) {
+    if constexpr (Op::kAnyOrder) {
+      fold_any_order<kChain * kLanes>(
+          inner, [=](int64_t j) __attribute__((always_inline)) { return value(i + j); });
+    } else {
+      for (int64_t k = i; k < i + kChain * kLanes; k += kLanes) {
 #pragma omp simd
-      for (int64_t j = 0; j < kLanes; ++j) inner.lane[j] = Op::combine(inner.lane[j], value(k + j));
+        for (int64_t j = 0; j < kLanes; ++j)
+          inner.lane[j] = Op::combine(inner.lane[j], value(k + j));
+      }
     }
 #pragma omp simd
     for (int64_t j = 0; j < kLanes; ++j) lanes.lane[j] = Op::combine(lanes.lane[j], inner.lane[j]);

@@ -34,17 +34,28 @@ template <class Op, class In>
   }
 }
 
+/// y[i] = Op over n elements side by side, for `count` such lines.
+template <class Op, class In>
+[[gnu::noinline]] void fold_lines(const In* x, int64_t stride, int64_t count, int64_t n,
+                                  typename Op::Acc* y) {
+  const auto line = [n](const In* from) __attribute__((always_inline)) {
+    return fold_values<Op>(
+        n, [from](int64_t i) __attribute__((always_inline)) { return Op::map(from[i]); });
+  };
+  for (int64_t i = 0; i < count; ++i) y[i] = line(x + i * stride);
+}
+
 /// The loops of an operation, and those of its accumulators; what is around them is shared.
 template <class In, class Acc>
 struct Loops {
-  Acc (*line)(const In* x, int64_t n);
+  void (*lines)(const In* x, int64_t stride, int64_t count, int64_t n, Acc* y);
   void (*columns)(const In* x, int64_t stride, int64_t rows, int64_t width, Acc* acc);
-  Acc (*join_line)(const Acc* x, int64_t n);
+  void (*join_lines)(const Acc* x, int64_t stride, int64_t count, int64_t n, Acc* y);
   void (*join_columns)(const Acc* x, int64_t stride, int64_t rows, int64_t width, Acc* acc);
 };
 template <class Op, class Join, class In>
-constexpr Loops<In, typename Op::Acc> kLoops = {fold_line<Op, In>, fold_columns<Op, In>,
-                                                fold_line<Join, typename Op::Acc>,
+constexpr Loops<In, typename Op::Acc> kLoops = {fold_lines<Op, In>, fold_columns<Op, In>,
+                                                fold_lines<Join, typename Op::Acc>,
                                                 fold_columns<Join, typename Op::Acc>};
 
 template <class In, class Acc>
@@ -78,20 +89,20 @@ class Folder {
   void lines() const {
     if (chunks_ <= 1) {
       core::parallel_for(0, s_.a, at_least_one(kGrain / s_.r), [this](int64_t begin, int64_t end) {
-        for (int64_t a = begin; a < end; ++a)
-          y_[a] = finish(loops_.line(x_ + a * s_.a_stride, s_.r));
+        loops_.lines(x_ + begin * s_.a_stride, s_.a_stride, end - begin, s_.r, y_ + begin);
+        finish_all(y_ + begin, end - begin);
       });
       return;
     }
     core::parallel_for(0, s_.a * chunks_, kGrain / kLineChunk, [this](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const int64_t first = (t % chunks_) * kLineChunk;
-        scratch_[t] = loops_.line(x_ + (t / chunks_) * s_.a_stride + first,
-                                  smaller(kLineChunk, s_.r - first));
+        loops_.lines(x_ + (t / chunks_) * s_.a_stride + first, 0, 1,
+                     smaller(kLineChunk, s_.r - first), scratch_ + t);
       }
     });
-    for (int64_t a = 0; a < s_.a; ++a)
-      y_[a] = finish(loops_.join_line(scratch_ + a * chunks_, chunks_));
+    loops_.join_lines(scratch_, chunks_, s_.a, chunks_, y_);
+    finish_all(y_, s_.a);
   }
 
   /// A narrow block, `group` rows at a time: as `group` columns of each, and one for the odd rows.
@@ -133,6 +144,7 @@ class Folder {
 
   void finish_all(Acc* y, int64_t n) const {
     if (p_.divisor == 1 && !p_.square_root) return;
+#pragma omp simd
     for (int64_t j = 0; j < n; ++j) y[j] = finish(y[j]);
   }
 
@@ -149,6 +161,8 @@ template <class T>
 const Loops<T, T>& loops_of(FoldOp op) {
   if constexpr (Real<T>) {
     switch (op) {
+      case FoldOp::SumNumbers:
+        return kLoops<SumNumbers<T>, Sum<T>, T>;
       case FoldOp::SumAbs:
         return kLoops<SumAbs<T>, Sum<T>, T>;
       case FoldOp::SumSquares:

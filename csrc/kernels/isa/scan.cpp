@@ -58,6 +58,7 @@ void products(const Strip<T>& s, bool inclusive) {
   for (int64_t r = 0; r < s.rows; ++r) {
     const T* x = s.x + r * s.x_stride;
     T* y = s.y + r * s.y_stride;
+#pragma omp simd
     for (int64_t j = 0; j < s.width; ++j) {
       const W next = mul_wrapping(acc[j], static_cast<W>(x[j]));
       y[j] = static_cast<T>(inclusive ? next : acc[j]);
@@ -86,12 +87,24 @@ void multiply_by_tail(const Strip<T>& s) {
   }
 }
 
-/// Sums along lines of contiguous elements. Each addition waits for the one before, so eight lines
-/// go side by side; through a small buffer, as lines a power of two apart would evict one another
-/// from the cache.
-template <class T>
-struct LineSums {
+/// Whether products may be taken in parts: where one leaves this range, an infinity or a zero may
+/// come of it that the product from the left does not have.
+TAPEGRAD_INLINE bool is_moderate(double x) { return abs(x) > 0x1p-500 && abs(x) < 0x1p500; }
+TAPEGRAD_INLINE bool is_moderate(int64_t) { return true; }
+
+/// Sums or products along lines of contiguous elements. Each step waits for the one before, so
+/// eight lines go side by side; through a small buffer, as lines a power of two apart would evict
+/// one another from the cache.
+template <class T, bool kProduct>
+struct LineScan {
   using W = typename Wide<T>::Type;
+  TAPEGRAD_INLINE static W join(W a, W b) {
+    if constexpr (kProduct)
+      return mul_wrapping(a, b);
+    else
+      return add_wrapping(a, b);
+  }
+  static constexpr W kStart = kProduct ? W(1) : W(0);
   static constexpr int64_t kTogether = 8;
   static constexpr int64_t kPiece = 64;
   const T* x;
@@ -101,62 +114,76 @@ struct LineSums {
 
   void group(int64_t first) const {
     const int64_t lines = smaller(kTogether, b.a - first);
-    T buffer[kTogether][kPiece + 8] = {};
-    W acc[kTogether] = {};
+    W buffer[kTogether][kPiece + 8] = {};
+    W acc[kTogether];
+    for (W& a : acc) a = kStart;
     for (int64_t done = 0; done < b.r; done += kPiece) {
       const int64_t n = smaller(kPiece, b.r - done);
       const int64_t start = reverse ? b.r - done - n : done;
       for (int64_t j = 0; j < lines; ++j) {
         const T* from = x + (first + j) * b.a_stride + start;
-        for (int64_t k = 0; k < n; ++k) buffer[j][k] = from[k];
+#pragma omp simd
+        for (int64_t k = 0; k < n; ++k) buffer[j][k] = static_cast<W>(from[k]);
       }
       for (int64_t k = 0; k < n; ++k) {
         const int64_t at = reverse ? n - 1 - k : k;
 #pragma GCC unroll 8
         for (int64_t j = 0; j < kTogether; ++j) {
-          acc[j] = add_wrapping(acc[j], static_cast<W>(buffer[j][at]));
-          buffer[j][at] = static_cast<T>(acc[j]);
+          acc[j] = join(acc[j], buffer[j][at]);
+          buffer[j][at] = acc[j];
         }
       }
       for (int64_t j = 0; j < lines; ++j) {
         T* to = y + (first + j) * b.r + start;
-        for (int64_t k = 0; k < n; ++k) to[k] = buffer[j][k];
+#pragma omp simd
+        for (int64_t k = 0; k < n; ++k) to[k] = static_cast<T>(buffer[j][k]);
       }
     }
   }
+  void steps(const T* from, T* to, int64_t done, int64_t end, W& total) const {
+    for (; done < end; ++done) {
+      const int64_t at = reverse ? b.r - 1 - done : done;
+      total = join(total, static_cast<W>(from[at]));
+      to[at] = static_cast<T>(total);
+    }
+  }
   /// One line, in pieces of kTogether parts: the sums within the parts go side by side, then each
-  /// part is raised by what stands before it.
+  /// part is joined with what stands before it.
   void line(int64_t index) const {
     const T* from = x + index * b.a_stride;
     T* to = y + index * b.r;
-    W total = W(0);
+    W total = kStart;
     int64_t done = 0;
     for (; done + kTogether * kPiece <= b.r; done += kTogether * kPiece) {
       const int64_t start = reverse ? b.r - done - kTogether * kPiece : done;
-      W sums[kTogether][kPiece];
-      W acc[kTogether] = {};
+      W parts[kTogether][kPiece];
+      W acc[kTogether];
+      for (W& a : acc) a = kStart;
       for (int64_t k = 0; k < kPiece; ++k) {
         const int64_t at = reverse ? kPiece - 1 - k : k;
 #pragma GCC unroll 8
         for (int64_t j = 0; j < kTogether; ++j) {
-          acc[j] = add_wrapping(acc[j], static_cast<W>(from[start + j * kPiece + at]));
-          sums[j][at] = acc[j];
+          acc[j] = join(acc[j], static_cast<W>(from[start + j * kPiece + at]));
+          parts[j][at] = acc[j];
+        }
+      }
+      if constexpr (kProduct) {
+        bool moderate = true;
+        for (const W& a : acc) moderate = moderate && is_moderate(a);
+        if (!moderate) {
+          steps(from, to, done, done + kTogether * kPiece, total);
+          continue;
         }
       }
       for (int64_t k = 0; k < kTogether; ++k) {
         const int64_t j = reverse ? kTogether - 1 - k : k;
         T* part = to + start + j * kPiece;
 #pragma omp simd
-        for (int64_t i = 0; i < kPiece; ++i)
-          part[i] = static_cast<T>(add_wrapping(sums[j][i], total));
-        total = add_wrapping(total, acc[j]);
+        for (int64_t i = 0; i < kPiece; ++i) part[i] = static_cast<T>(join(parts[j][i], total));
+        total = join(total, acc[j]);
       }
     }
-    for (; done < b.r; ++done) {
-      const int64_t at = reverse ? b.r - 1 - done : done;
-      total = add_wrapping(total, static_cast<W>(from[at]));
-      to[at] = static_cast<T>(total);
-    }
+    steps(from, to, done, b.r, total);
   }
   void run() const {
     if (b.a < kTogether) {
@@ -176,9 +203,11 @@ struct LineSums {
 template <class T>
 void run(void* const* data, const ScanParameters& p) {
   const BlockShape& b = p.shape;
-  if (b.c == 1 && p.op == ScanOp::Sum) {
-    LineSums<T>{static_cast<const T*>(data[1]), static_cast<T*>(data[0]), b, p.reverse}.run();
-    return;
+  if (b.c == 1 && (p.op == ScanOp::Sum || p.op == ScanOp::Prod)) {
+    const T* x = static_cast<const T*>(data[1]);
+    T* y = static_cast<T*>(data[0]);
+    if (p.op == ScanOp::Sum) return LineScan<T, false>{x, y, b, p.reverse}.run();
+    return LineScan<T, true>{x, y, b, p.reverse}.run();
   }
   const int64_t strips = (b.c + kWidth - 1) / kWidth;
   const int64_t grain = at_least_one(kGrain / at_least_one(b.r * smaller(b.c, kWidth)));

@@ -19,6 +19,7 @@ inline constexpr int64_t kShortLine = 64;  // shorter lines go through tiles
 template <class T>
 struct MaxOfNumbers {  // a NaN reaches the result through the exponentials anyway
   using Acc = T;
+  static constexpr bool kAnyOrder = true;
   static constexpr T identity() { return -kInfinity<T>; }
   TAPEGRAD_INLINE static T map(T x) { return x; }
   TAPEGRAD_INLINE static T combine(T a, T b) { return a < b ? b : a; }

@@ -153,6 +153,13 @@ TAPEGRAD_INLINE T expm1(T x) {
   return copysign(half + half, x);
 }
 
+// For x <= 0; some number above.
+template <Real T>
+TAPEGRAD_INLINE T expm1_below(T x) {
+  const T half = half_expm1(ExpConstants<T>::kOneLess > x ? ExpConstants<T>::kOneLess : x);
+  return half + half;
+}
+
 template <Real T>
 TAPEGRAD_INLINE T tanh(T x) {
   constexpr T kOne = ExpConstants<T>::kTanhOne;

@@ -5,8 +5,9 @@
 // Note [Special functions]: polynomials are Chebyshev interpolations of our own. I0 and I1 are
 // polynomials in (x/2)^2 up to 8 and in 1/x, times exp(x) / sqrt(x), from there on. The inverse of
 // erf is x f(-log(1 - x^2)), good to float's digits; double adds one Newton step. digamma and zeta
-// add terms up to where the asymptotic series of Euler and Maclaurin holds. lgamma is the C
-// library's, and zeta takes a power in every term: these loops do not become vector code.
+// add terms up to where the asymptotic series of Euler and Maclaurin holds. lgamma walks down to
+// [1, 2) or takes Stirling's series; below 0 it reflects, where float works in double, and double
+// takes the C library's, whose digits hold near the zeros.
 #pragma once
 
 #include "kernels/isa/vector_math_core.h"
@@ -17,10 +18,7 @@
 #include "kernels/isa/vector_math_trig.h"
 
 // Declared here, since <cmath> would bring weak symbols along; lgamma's own would write a global.
-extern "C" {
-float lgammaf_r(float x, int* sign) noexcept;
-double lgamma_r(double x, int* sign) noexcept;
-}
+extern "C" double lgamma_r(double x, int* sign) noexcept;
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 
@@ -213,26 +211,111 @@ TAPEGRAD_INLINE T ndtri(T p) {
 
 // --- the gamma function
 
-TAPEGRAD_INLINE float lgamma(float x) {
-  int sign;
-  return ::lgammaf_r(x, &sign);
+// sin(pi a) / a - pi in z = a^2, without the tail of pi, for a in [0, 1/2].
+TAPEGRAD_INLINE float sin_pi_tail(float z) {
+  return fma(
+      z, horner(z, -0x1.4abbcep+2f, 0x1.466bc6p+1f, -0x1.32d214p-1f, 0x1.503704p-4f, -0x1.d04ap-8f),
+      -0x1.777a5cp-24f);
 }
-TAPEGRAD_INLINE double lgamma(double x) {
-  int sign;
-  return ::lgamma_r(x, &sign);
+TAPEGRAD_INLINE double sin_pi_tail(double z) {
+  return fma(z,
+             horner(z, -0x1.4abbce625be53p+2, 0x1.466bc6775aad6p+1, -0x1.32d2cce62adb9p-1,
+                    0x1.50783486f190cp-4, -0x1.e3074ee5f4a61p-8, 0x1.e8f3b0121aafdp-12,
+                    -0x1.6f866b70b27bdp-16, 0x1.9ec5cdbeecd34p-21),
+             0x1.1a62633145c07p-53);
 }
-
 // sin(pi x) and cos(pi x), exact at whole and half numbers.
 template <Real T>
 TAPEGRAD_INLINE T sin_pi(T x) {
   constexpr T kPi = static_cast<T>(0x1.921fb54442d18p+1);
   const T r = x - T(2) * round(T(0.5) * x);
-  const T a = abs(r);
-  return copysign(sin(kPi * select(a > T(0.5), T(1) - a, a)), r);
+  const T whole = abs(r);
+  const T a = select(whole > T(0.5), T(1) - whole, whole);
+  const T inside = fma(a, sin_pi_tail(a * a), kPi * a);
+  return copysign(select(a == T(0.5), T(1), inside), r);
 }
 template <Real T>
 TAPEGRAD_INLINE T cos_pi(T x) {
   return sin_pi(T(0.5) - abs(x - T(2) * round(T(0.5) * x)));
+}
+
+// log(gamma(r)) / ((r - 1) (r - 2)) in t = r - 1.5 for r in [1, 2]: nothing cancels at the zeros.
+TAPEGRAD_INLINE float lgamma_ratio(float t) {
+  return horner(t, 0x1.eeb95cp-2f, -0x1.2aed06p-3f, 0x1.01af06p-4f, -0x1.007a36p-5f, 0x1.136246p-6f,
+                -0x1.3514cep-7f, 0x1.5d0b52p-8f, -0x1.9b44f6p-9f, 0x1.40b32p-9f, -0x1.85ef62p-10f);
+}
+TAPEGRAD_INLINE double lgamma_ratio(double t) {
+  return horner(t, 0x1.eeb95b094c191p-2, -0x1.2aed059bd6085p-3, 0x1.01af62a2929e1p-4,
+                -0x1.007aa83cef9abp-5, 0x1.133423527ae27p-6, -0x1.34dbda128eee5p-7,
+                0x1.64f0664fb6518p-8, -0x1.a5035375acabep-9, 0x1.f814b951d538bp-10,
+                -0x1.313e5323120b7p-10, 0x1.750aa27fe4301p-11, -0x1.cb502b140a127p-12,
+                0x1.1c7b46046a59cp-12, -0x1.61854b057e6e9p-13, 0x1.ba26ce28a34bp-14,
+                -0x1.1cf3272629995p-14, 0x1.672b94917149fp-15, -0x1.6880fac68f031p-16,
+                0x1.c7d009a4fae3ap-17, -0x1.36d84fee907ffp-16, 0x1.8ca55ab6b8718p-17);
+}
+// Stirling's series in z = 1 / y^2, as far as it is needed from kStirling on.
+TAPEGRAD_INLINE float stirling_series(float z) {
+  return horner(z, 1.0f / 12, -1.0f / 360, 1.0f / 1260, -1.0f / 1680);
+}
+TAPEGRAD_INLINE double stirling_series(double z) {
+  return horner(z, 1.0 / 12, -1.0 / 360, 1.0 / 1260, -1.0 / 1680, 1.0 / 1188, -691.0 / 360360,
+                1.0 / 156, -3617.0 / 122400, 43867.0 / 244188);
+}
+template <Real T>
+inline constexpr int kStirling = kIsFloat<T> ? 4 : 8;
+
+// For x >= 0.
+template <Real T>
+TAPEGRAD_INLINE T lgamma_positive(T x) {
+  constexpr T kHalfLogTwoPi = static_cast<T>(0x1.d67f1c864beb5p-1);
+  const bool below = x < T(1);
+  const bool far = x >= T(kStirling<T>);
+  // gamma(x) = p gamma(r), or gamma(r) / p below 1, with r in [1, 2) up to kStirling.
+  T p = select(below, x, T(1));
+  T steps = T(0);
+  for (int k = 1; k < kStirling<T> - 1; ++k) {
+    const bool down = x >= T(k + 1);
+    p *= select(down, x - T(k), T(1));
+    steps += select(down, T(1), T(0));
+  }
+  const T one = select(below, x, (x - steps) - T(1));  // r - 1, exactly
+  const T near = one * (one - T(1)) * lgamma_ratio(one - T(0.5));
+  const T l = log(select(far, x, p));
+  const T y = select(far, x, T(1));
+  const T inverse = T(1) / y;
+  const T series = fma(inverse, stirling_series(inverse * inverse), kHalfLogTwoPi - T(0.5));
+  const T stirling = fma(y - T(0.5), l - T(1), series);
+  return select(far, stirling, near + select(below, -l, l));
+}
+// Calls positive(begin, end) for each block of x without a negative number, any(begin, end) for the
+// others.
+template <Real T, class Any, class Positive>
+TAPEGRAD_INLINE void map_positive(const T* x, std::int64_t n, Any any, Positive positive) {
+  constexpr std::int64_t kBlock = 256;
+  for (std::int64_t begin = 0; begin < n; begin += kBlock) {
+    const std::int64_t end = n - begin < kBlock ? n : begin + kBlock;
+    int negative = 0;
+#pragma omp simd reduction(+ : negative)
+    for (std::int64_t i = begin; i < end; ++i) negative += int(x[i] < T(0));
+    if (negative != 0)
+      any(begin, end);
+    else
+      positive(begin, end);
+  }
+}
+// By reflection; infinite at the poles.
+TAPEGRAD_INLINE float lgamma(float x) {
+  constexpr double kLogPi = 0x1.250d048e7a1bdp+0;
+  const double wide = static_cast<double>(x);
+  const bool reflect = wide < 0.0;
+  const double positive = lgamma_positive(select(reflect, 1.0 - wide, wide));
+  const double reflected = kLogPi - log(abs(sin_pi(wide))) - positive;
+  const double below = select(floor(wide) == wide, kInfinity<double>, reflected);
+  return static_cast<float>(select(reflect, below, positive));
+}
+TAPEGRAD_INLINE double lgamma(double x) {
+  int sign;
+  return ::lgamma_r(x, &sign);
 }
 
 // digamma(x) for x > 0: the recurrence up to 10, then log and the asymptotic series.
@@ -288,8 +371,14 @@ TAPEGRAD_INLINE float trigamma(float x) {
   return static_cast<float>(trigamma(static_cast<double>(x)));
 }
 
-// Hurwitz's zeta, the sum of (q + k)^-s: terms up to q + k >= 10, then Euler and Maclaurin's
-// series. A function of its own: every term is a power.
+// B_2j / (2j)!
+inline constexpr double kZetaSeries[] = {
+    0x1.5555555555555p-4,  -0x1.6c16c16c16c17p-10, 0x1.1566abc011567p-15, -0x1.bbd779334ef0bp-21,
+    0x1.66a8f2bf70ebep-26, -0x1.22805d644267fp-31, 0x1.d6db2c4e09162p-37, -0x1.7da4e1f79955cp-42,
+    0x1.355871d652e9ep-47, -0x1.f57d968caacf1p-53};
+
+// Hurwitz's zeta, the sum of (q + k)^-s: ten terms or more, up to q + k >= 10, then Euler and
+// Maclaurin's series, here for any numbers.
 [[gnu::noinline]] static double zeta(double s, double q) {
   if (s == 1.0) return kInfinity<double>;
   if (s == 2.0 && q > 0.0) return trigamma(q);
@@ -302,21 +391,16 @@ TAPEGRAD_INLINE float trigamma(float x) {
   if (q == kInfinity<double>) return 0.0;
   double sum = 0.0;
   double y = q;
-  while (y < 10.0) {
+  for (int k = 0; k < 10 || y < 10.0; ++k) {
     sum += pow(y, -s);
     y += 1.0;
   }
   const double power = pow(y, -s);
   sum += power * (y / (s - 1.0) + 0.5);
-  // B_2j / (2j)!
-  constexpr double kBernoulli[] = {
-      0x1.5555555555555p-4,  -0x1.6c16c16c16c17p-10, 0x1.1566abc011567p-15, -0x1.bbd779334ef0bp-21,
-      0x1.66a8f2bf70ebep-26, -0x1.22805d644267fp-31, 0x1.d6db2c4e09162p-37, -0x1.7da4e1f79955cp-42,
-      0x1.355871d652e9ep-47, -0x1.f57d968caacf1p-53};
   double factor = s;
   double term = power / y;
   for (int j = 0; j < 10; ++j) {
-    const double added = kBernoulli[j] * factor * term;
+    const double added = kZetaSeries[j] * factor * term;
     sum += added;
     if (abs(added) < abs(sum) * 0x1p-56) break;
     factor *= (s + 2 * j + 1) * (s + 2 * j + 2);
@@ -330,6 +414,55 @@ TAPEGRAD_INLINE float zeta(float s, float q) {
 template <Real T>
 TAPEGRAD_INLINE T zeta_next(T s, T q) {
   return zeta(s + T(1), q);
+}
+
+// y^-s for positive y; plain exponentials have digits enough for float.
+TAPEGRAD_INLINE double zeta_term(double y, double s, float) { return exp(-s * log(y)); }
+TAPEGRAD_INLINE double zeta_term(double y, double s, double) { return pow_positive(y, -s); }
+
+inline constexpr std::int64_t kZetaBlock = 256;
+
+// z[i] = zeta(s[i * step_s], q[i * step_q]) for up to kZetaBlock numbers, in vector code where
+// s > 1 and q > 0 for all.
+template <Real T>
+[[gnu::noinline]] static void zeta_block(const T* s, std::int64_t step_s, const T* q,
+                                         std::int64_t step_q, std::int64_t n, T* z) {
+  double exponent[kZetaBlock], y[kZetaBlock], sum[kZetaBlock];
+  int misfits = 0;
+#pragma omp simd reduction(+ : misfits)
+  for (std::int64_t i = 0; i < n; ++i) {
+    exponent[i] = static_cast<double>(s[i * step_s]);
+    y[i] = static_cast<double>(q[i * step_q]);
+    sum[i] = 0.0;
+    const int fits = int(exponent[i] > 1.0) & int(exponent[i] < 1e6) & int(y[i] > 0.0) &
+                     int(y[i] < kInfinity<double>);
+    misfits += 1 - fits;
+  }
+  if (misfits != 0) {
+    for (std::int64_t i = 0; i < n; ++i) z[i] = zeta(s[i * step_s], q[i * step_q]);
+    return;
+  }
+  for (int k = 0; k < 10; ++k) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < n; ++i) {
+      sum[i] += zeta_term(y[i], exponent[i], T());
+      y[i] += 1.0;
+    }
+  }
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) {
+    const double e = exponent[i];
+    const double power = zeta_term(y[i], e, T());
+    const double inverse = 1.0 / y[i];
+    const double square = inverse * inverse;
+    double series = 0.0, factor = e * inverse;
+    for (int j = 0; j < 10; ++j) {
+      series += kZetaSeries[j] * factor;
+      factor *= (e + double(2 * j + 1)) * (e + double(2 * j + 2)) * square;
+    }
+    const double tail = y[i] / (e - 1.0) + 0.5 + series;
+    z[i] = static_cast<T>(sum[i] + power * tail);
+  }
 }
 
 // --- logarithms with a factor, and of sums of exponentials
