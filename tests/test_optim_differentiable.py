@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from optim_cases import CASES
 from support import to_numpy
 from tapegrad import optim
 from tapegrad.autograd import grad, gradcheck
-from test_optim_torch import CASES
 
 PAIRS = [(n, o) for n, cases in CASES.items() for o in cases if n != "Adafactor"]
 SMOOTH = [
