@@ -267,6 +267,45 @@ def test_a_state_dict_that_does_not_fit_changes_nothing():
     assert other.param_groups[0]["lr"] == 0.5
 
 
+def test_step_counts_are_doubles_where_tensors_are() -> None:
+    w = tg.ones(1, requires_grad=True)
+    w.grad = tg.ones(1)
+    tg.set_default_dtype(tg.float64)
+    try:
+        optimizer = optim.NAdam([w])
+        optimizer.step()
+    finally:
+        tg.set_default_dtype(tg.float32)
+    state = optimizer.state[w]
+    assert state["step"].dtype == state["mu_product"].dtype == tg.float64
+    assert state["exp_avg"].dtype == tg.float32
+    optimizer.step()
+    assert state["step"].item() == 2
+
+
+def test_early_checkpoints_hold_numbers_and_none() -> None:
+    w = tg.ones(1, requires_grad=True)
+    w.grad = tg.ones(1)
+    optimizer = optim.Adam([w])
+    optimizer.step()
+    saved = optimizer.state_dict()
+    saved["state"] = {0: {**saved["state"][0], "step": 7, "max_exp_avg_sq": None}}
+    del saved["param_groups"][0]["decoupled_weight_decay"]
+    optimizer.load_state_dict(saved)
+    assert optimizer.state[w]["step"].item() == 7
+    assert optimizer.param_groups[0]["decoupled_weight_decay"] is False
+    optimizer.step()
+    assert optimizer.state[w]["step"].item() == 8
+    assert "max_exp_avg_sq" not in optimizer.state[w]
+
+
+def test_adamw_loads_a_state_of_adam_and_keeps_its_decay() -> None:
+    w = tg.ones(1, requires_grad=True)
+    optimizer = optim.AdamW([w])
+    optimizer.load_state_dict(optim.Adam([w]).state_dict())
+    assert optimizer.param_groups[0]["decoupled_weight_decay"] is True
+
+
 def test_deepcopy_goes_with_its_parameters():
     w = tg.ones(2, requires_grad=True)
     w.grad = tg.ones(2)

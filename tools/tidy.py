@@ -44,6 +44,7 @@ def main() -> int:
         text=True,
     ).stdout.strip()
     arguments = ["--quiet", f"--extra-arg=-idirafter{compiler_headers}", "-p", str(options.build)]
+    arguments.append("--extra-arg=-Wno-ignored-optimization-argument")  # g++ knows more of them
 
     def check(path: Path) -> tuple[Path, bool | None, str]:
         left = deadline - time.monotonic()
