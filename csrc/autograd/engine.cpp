@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "autograd/anomaly.h"
 #include "autograd/meta.h"
 #include "core/text.h"
 #include "core/thread_state.h"
@@ -356,7 +357,10 @@ class Pass {
         results = results_heap.data();
       }
       Pull pull(node, grads, results, wanted);
-      node.pull(pull);
+      if (core::thread_state.watch & core::kWatchAnomaly) [[unlikely]]
+        pull_watched(node, pull, grads, results);
+      else
+        node.pull(pull);
       if (!retain_) node.release();
       drop_grads(node, grads);
       for (int i = 0; i < count; ++i) {
@@ -365,6 +369,17 @@ class Pass {
       }
     }
     drop_grads(node, grads);
+  }
+
+  /// Anomaly mode: errors say where the node was recorded, and a NaN is one.
+  void pull_watched(Node& node, Pull& pull, const Tensor* grads, const Tensor* results) const {
+    autograd::pull_watched(node, pull);
+    if (!(core::thread_state.watch & core::kWatchNan)) return;
+    const int bad = first_nan(results, node.edges.size());
+    if (bad < 0) return;
+    std::vector<Node*> nodes;
+    for (const Entry& entry : w_.entries) nodes.push_back(entry.node);
+    throw GradError(explain_nan(node, bad, results[bad], grads, nodes));
   }
 
   static void drop_grads(const Node& node, Tensor* grads) {

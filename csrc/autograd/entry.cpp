@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "autograd/anomaly.h"
 #include "core/text.h"
 #include "tapegrad/error.h"
 
@@ -66,6 +67,8 @@ void finish(const NodeRef& node, Inputs inputs, SavedMasks masks, Tensor* output
     if (!is_floating_point(outputs[i].dtype())) continue;
     set_edge(outputs[i], node, static_cast<uint32_t>(i));
   }
+  if (core::thread_state.watch & core::kWatchAnomaly) [[unlikely]]
+    note_values(*node, inputs.tensors, inputs.count, {outputs, static_cast<size_t>(count)});
 }
 
 void mark_view(Tensor& view, const Tensor& base) {

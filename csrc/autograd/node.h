@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/tensor_impl.h"
+#include "tapegrad/autograd.h"
 #include "tapegrad/tensor.h"
 
 namespace tapegrad::autograd {
@@ -121,7 +122,15 @@ class OutputInfo {
   };
 };
 
-/// A tensor kept for the backward pass, with the version it had.
+/// What a hook made of a tensor, and what it has to give back.
+struct PackedSlot {
+  std::unique_ptr<PackedTensor> object;
+  OutputInfo info;
+  Tensor tangents;  // carries those of the tensor; undefined when it had none
+};
+
+/// A tensor kept for the backward pass, with the version it had; or, where a hook was active, what
+/// the hook made of it.
 class SavedTensor {
  public:
   SavedTensor() = default;
@@ -134,20 +143,36 @@ class SavedTensor {
   void reset();
   bool is_output() const { return is_output_; }
   int index() const { return index_; }
-  TensorImpl* impl() const { return impl_; }
+  /// Whether reset() has been called, or nothing saved yet.
+  bool empty() const { return impl_ == nullptr; }
+  /// The hook's, in place of the tensor; null for most.
+  const PackedSlot* packed() const { return is_packed_ ? packed_ : nullptr; }
+  /// The tensor; null when packed.
+  TensorImpl* impl() const { return is_packed_ ? nullptr : impl_; }
   uint32_t version() const { return version_; }
 
  private:
-  TensorImpl* impl_ = nullptr;
+  void keep(TensorImpl* owned, int index, bool is_output);
+  bool pack(const Tensor& tensor, int index, bool is_output);
+  union {
+    TensorImpl* impl_ = nullptr;
+    PackedSlot* packed_;
+  };
   uint32_t version_ = 0;
   uint16_t index_ = 0;
   bool is_output_ = false;
+  bool is_packed_ = false;
 };
+static_assert(sizeof(SavedTensor) == 16);
 
 using TensorHook = std::function<Tensor(const Tensor& gradient)>;
 
-/// Hooks of a node, allocated when the first is registered.
+struct AnomalyNote;
+
+/// Hooks of a node and other things that few nodes have; allocated when the first comes.
 struct NodeHooks {
+  NodeHooks();
+  ~NodeHooks();
   struct Entry {
     int64_t id;
     uint32_t output;
@@ -155,7 +180,8 @@ struct NodeHooks {
   };
   std::vector<Entry> tensor_hooks;  // in order of registration
   std::vector<std::pair<uint32_t, TensorImpl*>>
-      retainers;  // tensors that keep their .grad; borrowed
+      retainers;                      // tensors that keep their .grad; borrowed
+  std::unique_ptr<AnomalyNote> note;  // recorded in anomaly mode
 };
 
 class Pull;
@@ -261,10 +287,13 @@ class TAPEGRAD_API Pull {
     const Edge& edge = node_.edges[input];
     return edge.node->outputs[static_cast<int>(edge.output)];
   }
+  Tensor saved(bool is_output, int index) const;
   Node& node_;
   Tensor* grads_;
   Tensor* results_;
   const bool* wanted_;
+  // Hooks are asked once a pass, however often the rule reads.
+  mutable std::vector<std::pair<const SavedTensor*, Tensor>> unpacked_;
 };
 
 }  // namespace tapegrad::autograd

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "autograd/anomaly.h"
 #include "autograd/as_strided.h"
 #include "autograd/entry.h"
 #include "autograd/level.h"
@@ -34,6 +35,8 @@ std::vector<Tensor> tangents_from_pull(const Push& push, const TangentCallbacks&
   const bool create_graph = core::thread_state.grad_enabled;
   const GradModeGuard guard(true);
   const int input_count = push.inputs.count;
+  // Nothing recorded here outlives the function, unless the tangents are on the tape themselves.
+  const QuietGuard quiet(create_graph ? 0 : kWatchAll);
   NodeRef node = callbacks.make_node(callbacks.rule, push.inputs);
 
   // Every input with a tangent needs an edge to receive its part of J^T u.
@@ -58,7 +61,10 @@ std::vector<Tensor> tangents_from_pull(const Push& push, const TangentCallbacks&
   }
   const Inputs inputs{connected.data(), input_count};
   const SavedMasks masks = callbacks.masks(callbacks.rule, needs_mask(inputs));
-  finish(node, inputs, masks, outputs.data(), static_cast<int>(outputs.size()));
+  {
+    const QuietGuard quiet_node;
+    finish(node, inputs, masks, outputs.data(), static_cast<int>(outputs.size()));
+  }
 
   std::vector<Tensor> seeds, results(static_cast<size_t>(input_count));
   for (const Tensor& output : outputs) {

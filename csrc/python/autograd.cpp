@@ -62,6 +62,17 @@ PyObject* node_next(PyObject* self, void*) {
   return result.release();
 }
 
+PyObject* node_saved(PyObject* self, void*) { return saved_tensors(node_of(self)); }
+PyObject* node_saved_self(PyObject* self, void*) {
+  return saved_tensor(node_of(self), false, 0, "_saved_self");
+}
+PyObject* node_saved_other(PyObject* self, void*) {
+  return saved_tensor(node_of(self), false, 1, "_saved_other");
+}
+PyObject* node_saved_result(PyObject* self, void*) {
+  return saved_tensor(node_of(self), true, 0, "_saved_result");
+}
+
 PyObject* node_variable(PyObject* self, void*) {
   autograd::AccumulateGrad* accumulator = node_of(self).as_accumulator();
   if (!accumulator)
@@ -74,6 +85,13 @@ void add_node_type(PyObject* module) {
   static PyGetSetDef getset[] = {
       {"next_functions", guarded<&node_next>, nullptr,
        "Pairs of the node behind each input, or None, and its output.", nullptr},
+      {"saved_tensors", guarded<&node_saved>, nullptr,
+       "The tensors kept for the backward pass: inputs, then outputs. Raises after they were "
+       "freed.",
+       nullptr},
+      {"_saved_self", guarded<&node_saved_self>, nullptr, "The first input, if saved.", nullptr},
+      {"_saved_other", guarded<&node_saved_other>, nullptr, "The second input, if saved.", nullptr},
+      {"_saved_result", guarded<&node_saved_result>, nullptr, "The output, if saved.", nullptr},
       {"variable", guarded<&node_variable>, nullptr, "The leaf of an AccumulateGrad.", nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
   static PyMethodDef methods[] = {

@@ -15,4 +15,11 @@ std::vector<Tensor> tensor_list(PyObject* object, const char* function, const ch
 PyObject* wrap_node(autograd::NodeRef node);
 void add_autograd(PyObject* module);
 
+/// Saved tensors, their hooks, anomaly mode, the tape as rows (graph.cpp).
+void add_graph(PyObject* module);
+/// What a node has saved, as a new tuple.
+PyObject* saved_tensors(autograd::Node& node);
+/// Saved input or output number `index`; raises AttributeError for `attribute` when there is none.
+PyObject* saved_tensor(autograd::Node& node, bool is_output, int index, const char* attribute);
+
 }  // namespace tapegrad::python

@@ -159,11 +159,6 @@ PyObject* is_inference_(PyObject*, PyObject* tensor) {
   return method_of_first("is_inference", tensor);
 }
 
-PyObject* increment_version(PyObject*, PyObject* tensor) {
-  expect_tensor(tensor, "_increment_version", "tensor")->bump_version();
-  Py_RETURN_NONE;
-}
-
 // --- the capsule for other extensions
 // --------------------------------------------------------------------------------
 
@@ -216,9 +211,6 @@ void add_functions(PyObject* module) {
                            "is_nonzero(input): the truth value of a one-element tensor."),
       method<&is_inference_>("is_inference",
                              "is_inference(input): whether it was made under inference_mode()."),
-      method<&increment_version>(
-          "_increment_version",
-          "Count up a tensor's version after a write that the library could not see."),
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));
   add_object(module, "_capsule",
@@ -245,6 +237,7 @@ void build(PyObject* module) {
   add_generator(module);
   add_autograd(module);
   add_transforms(module);
+  add_graph(module);
   add_constructors(module);
   add_interop(module);
   add_pickle(module);

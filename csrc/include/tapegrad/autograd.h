@@ -2,7 +2,10 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "tapegrad/export.h"
@@ -56,6 +59,41 @@ TAPEGRAD_API int64_t register_post_accumulate_grad_hook(const Tensor& leaf,
 TAPEGRAD_API void remove_hook(const Tensor& tensor, int64_t id);
 /// Makes a non-leaf keep its gradient in .grad.
 TAPEGRAD_API void retain_grad(const Tensor& tensor);
+
+/// What a hook made of a tensor that an operation saved for backward. Lives as long as the graph
+/// needs it, and may die on any thread.
+class TAPEGRAD_API PackedTensor {
+ public:
+  virtual ~PackedTensor();
+  /// The tensor again: same shape and dtype. Called once in each backward pass that reads it.
+  virtual Tensor unpack() = 0;
+};
+
+/// Gets each tensor that an operation saves: an input as it is, an output detached. Must not change
+/// it. Recording is off while it runs.
+using PackHook = std::function<std::unique_ptr<PackedTensor>(const Tensor&)>;
+
+/// Gives the tensors that this thread's operations save to `hook`, until popped; the hook pushed
+/// last is the one that counts. Throws GradError while hooks are disabled.
+TAPEGRAD_API void push_saved_tensor_hook(PackHook hook);
+TAPEGRAD_API void pop_saved_tensor_hook();
+/// Makes push_saved_tensor_hook throw `message` on this thread; an empty message allows hooks
+/// again. Returns the previous message. Throws GradError with `message` while a hook is active.
+TAPEGRAD_API std::string disable_saved_tensor_hooks(const std::string& message);
+
+/// Anomaly mode of this thread, for finding what went wrong in a backward pass: operations note
+/// where they were recorded, saved tensors are compared with what they held, and with `check_nan` a
+/// NaN among the gradients is an error that names the operation. Slow.
+struct AnomalyMode {
+  bool enabled = false;
+  bool check_nan = true;
+};
+TAPEGRAD_API AnomalyMode anomaly_mode();
+/// Returns the previous mode.
+TAPEGRAD_API AnomalyMode set_anomaly_mode(AnomalyMode mode);
+
+/// Counts up the version of a tensor's memory, after a write that the library could not see.
+TAPEGRAD_API void increment_version(const Tensor& tensor);
 
 /// Forward mode. A level is open between enter_dual_level and exit_dual_level; tensors made dual
 /// carry a tangent there.

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from tapegrad import _C
+from tapegrad.autograd.anomaly_mode import detect_anomaly as detect_anomaly
+from tapegrad.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
+from tapegrad.autograd.anomaly_mode import set_detect_anomaly as set_detect_anomaly
 from tapegrad.autograd.grad_mode import enable_grad as enable_grad
 from tapegrad.autograd.grad_mode import inference_mode as inference_mode
 from tapegrad.autograd.grad_mode import no_grad as no_grad
@@ -16,9 +19,11 @@ if TYPE_CHECKING:
     from tapegrad._C import Tensor
     from tapegrad.autograd import forward_ad as forward_ad
     from tapegrad.autograd import functional as functional
+    from tapegrad.autograd import graph as graph
 
 __all__ = [
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "forward_ad",
     "functional",
@@ -26,14 +31,17 @@ __all__ = [
     "grad_mode",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
+    "is_anomaly_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("forward_ad", "functional"):
+    if name in ("forward_ad", "functional", "graph"):
         from importlib import import_module
 
         return import_module(f"tapegrad.autograd.{name}")

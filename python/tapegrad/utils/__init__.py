@@ -1,4 +1,4 @@
-"""Helpers around training: :mod:`tapegrad.utils.data`, hook handles."""
+"""Helpers around training: :mod:`tapegrad.utils.data`, checkpoints, hook handles."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from tapegrad.utils import checkpoint as checkpoint
     from tapegrad.utils import data as data
 
-__all__ = ["data", "hooks"]
+__all__ = ["checkpoint", "data", "hooks"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "data":
+    if name in __all__:
         from importlib import import_module
 
-        return import_module("tapegrad.utils.data")
+        return import_module(f"tapegrad.utils.{name}")
     raise AttributeError(f"module 'tapegrad.utils' has no attribute '{name}'")
