@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/tensor_impl.h"
+#include "core/thread_state.h"
 #include "tapegrad/autograd.h"
 #include "tapegrad/tensor.h"
 
@@ -137,7 +138,13 @@ class SavedTensor {
   ~SavedTensor() { reset(); }
   SavedTensor(const SavedTensor&) = delete;
   SavedTensor& operator=(const SavedTensor&) = delete;
-  void save_input(const Tensor& tensor, int index);
+  void save_input(const Tensor& tensor, int index) {
+    if (core::thread_state.watch & core::kWatchPack) [[unlikely]] {
+      if (pack(tensor, index, false)) return;
+    }
+    core::retain(tensor.impl());
+    keep(tensor.impl(), index, false);
+  }
   /// Keeps a detached alias: holding the output itself would be a reference cycle.
   void save_output(const Tensor& tensor, int index);
   void reset();
@@ -152,7 +159,12 @@ class SavedTensor {
   uint32_t version() const { return version_; }
 
  private:
-  void keep(TensorImpl* owned, int index, bool is_output);
+  void keep(TensorImpl* owned, int index, bool is_output) {
+    impl_ = owned;
+    version_ = owned->version();
+    index_ = static_cast<uint16_t>(index);
+    is_output_ = is_output;
+  }
   bool pack(const Tensor& tensor, int index, bool is_output);
   union {
     TensorImpl* impl_ = nullptr;

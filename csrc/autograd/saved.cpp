@@ -59,13 +59,6 @@ QuietGuard::QuietGuard(uint8_t off)
                               static_cast<uint8_t>(core::thread_state.watch & ~off))) {}
 QuietGuard::~QuietGuard() { core::thread_state.watch = previous_; }
 
-void SavedTensor::keep(TensorImpl* owned, int index, bool is_output) {
-  impl_ = owned;
-  version_ = owned->version();
-  index_ = static_cast<uint16_t>(index);
-  is_output_ = is_output;
-}
-
 bool SavedTensor::pack(const Tensor& tensor, int index, bool is_output) {
   if (tensor->has(TensorImpl::kWrappedNumber)) return false;
   const std::shared_ptr<PackHook> hook = hook_stack().hooks.back();
@@ -95,13 +88,6 @@ bool SavedTensor::pack(const Tensor& tensor, int index, bool is_output) {
   is_output_ = is_output;
   is_packed_ = true;
   return true;
-}
-
-void SavedTensor::save_input(const Tensor& tensor, int index) {
-  if ((core::thread_state.watch & core::kWatchPack) && pack(tensor, index, false)) [[unlikely]]
-    return;
-  core::retain(tensor.impl());
-  keep(tensor.impl(), index, false);
 }
 
 void SavedTensor::save_output(const Tensor& tensor, int index) {
