@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from tapegrad import func
 from tapegrad.autograd import grad, graph
 from tapegrad.nn import functional as F
 from tapegrad.utils.checkpoint import (
@@ -227,6 +228,47 @@ def test_context_fn_wraps_both_runs(x):
     assert log[:3] == ["1 in", "1 out", "2 in"]
 
 
+# --- inside the transforms of func ----------------------------------------------------------------
+
+
+def model(w, a):
+    return (a @ w).tanh().exp()
+
+
+def model_in_checkpoint(w, a):
+    return checkpoint(lambda b, c: model(c, b), a, w)
+
+
+def test_inside_func(x):
+    w, samples = tg.randn(8, 3), x.unsqueeze(1)
+
+    def loss(f):
+        return lambda w, a: f(w, a).square().sum()
+
+    want = func.grad(loss(model))(w, x)
+    assert same(func.grad(loss(model_in_checkpoint))(w, x), want)
+    for transform in (func.jacrev, lambda f: func.vmap(func.grad(f), in_dims=(None, 0))):
+        want = transform(loss(model))(w, samples)
+        got = transform(loss(model_in_checkpoint))(w, samples)
+        np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)
+
+
+def test_nested_derivatives_of_func_are_right_or_refused(x):
+    w = tg.randn(8, 3)
+
+    def twice(f):
+        def slope(v):
+            return func.grad(lambda u: f(u, x).sum())(v).square().sum()
+
+        return func.grad(slope)(w)
+
+    np.testing.assert_allclose(
+        twice(model_in_checkpoint).numpy(), twice(model).numpy(), rtol=1e-5, atol=1e-6
+    )
+    with pytest.raises(NotImplementedError, match="not inside nested ones"):
+        func.hessian(lambda w: model_in_checkpoint(w, x).sum())(w)
+
+
 # --- early stop -----------------------------------------------------------------------------------
 
 
@@ -257,7 +299,7 @@ def test_early_stop_passes_handlers_of_the_function(x):
     def f(a):
         try:
             return a.exp()
-        except Exception:  # noqa: BLE001
+        except Exception:
             pytest.fail("the stop was caught")
 
     a = x.clone().requires_grad_()

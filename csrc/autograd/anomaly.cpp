@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "autograd/entry.h"
+#include "autograd/lifted.h"
 #include "autograd/meta.h"
 #include "core/text.h"
 #include "core/warning.h"
@@ -49,23 +50,20 @@ struct LookGuard {
   QuietGuard quiet;
 };
 
-/// Batched tensors hold many values of one sample, which cannot be read as one.
-bool readable(const Tensor& tensor) {
-  return tensor.defined() && !tensor->has(TensorImpl::kBatched);
-}
-
 bool holds(const Tensor& condition) {
   const Tensor found = any(condition);
   return *static_cast<const bool*>(found.data());
 }
 
-/// The same values without tangents and history.
+/// The same values without tangents and history; inside transforms, those of all samples.
 Tensor plain(const Tensor& tensor) {
-  return core::make_alias(tensor, tensor->sizes(), tensor->strides(), tensor->offset());
+  Tensor inner = tensor;
+  while (inner->has(TensorImpl::kBatched)) inner = lifted(inner).inner;
+  return core::make_alias(inner, inner->sizes(), inner->strides(), inner->offset());
 }
 
 State state_of(const Tensor& tensor) {
-  if (!readable(tensor) || !is_floating_point(tensor.dtype())) return State::Unknown;
+  if (!tensor.defined() || !is_floating_point(tensor.dtype())) return State::Unknown;
   const LookGuard guard;
   const Tensor values = plain(tensor);
   if (tensor.numel() == 0 || !holds(logical_not(isfinite(values)))) return State::Finite;
@@ -205,18 +203,19 @@ const Node* where_above(const Node& node, std::vector<Node*> pass) {
 
 std::string first_nan_at(const Tensor& gradient) {
   const LookGuard guard;
-  const Tensor places = nonzero(isnan(plain(gradient)));
+  const Tensor values = plain(gradient);
+  const Tensor places = nonzero(isnan(values));
   const auto* rows = static_cast<const int64_t*>(places.data());
   std::string index;
-  for (int64_t d = 0; d < gradient.dim(); ++d) {
+  for (int64_t d = 0; d < values.dim(); ++d) {
     index += (d ? ", " : "") + std::to_string(rows[d]);
   }
-  return core::text(places.sizes()[0], " of ", gradient.numel(), " entries, the first at [", index,
+  return core::text(places.sizes()[0], " of ", values.numel(), " entries, the first at [", index,
                     "]");
 }
 
 bool has_zero(const Tensor& tensor) {
-  if (!readable(tensor) || tensor.numel() == 0) return false;
+  if (!tensor.defined() || tensor.numel() == 0) return false;
   const LookGuard guard;
   return holds(eq(plain(tensor), Scalar(0)));
 }
@@ -285,7 +284,7 @@ void note_recording(Node& node) {
   for (const SavedTensor& saved : node.saved) {
     const bool held = saved.impl() != nullptr;
     const Tensor tensor = held ? Tensor::share(saved.impl()) : Tensor();
-    note->contents.push_back(readable(tensor) ? hash_contents(tensor) : 0);
+    note->contents.push_back(held ? hash_contents(tensor) : 0);
   }
   node.make_hooks().note = std::move(note);
 }
@@ -305,7 +304,7 @@ void check_contents(const Node& node, const SavedTensor& saved) {
   const auto at = static_cast<size_t>(&saved - node.saved.data());
   if (!note || at >= note->contents.size() || note->contents[at] == 0) return;
   const Tensor tensor = Tensor::share(saved.impl());
-  if (!readable(tensor) || hash_contents(tensor) == note->contents[at]) return;
+  if (hash_contents(tensor) == note->contents[at]) return;
   throw GradError(core::text(
       node.name(), ": the ", core::describe(tensor), " saved as ",
       saved.is_output() ? "output " : "input ", saved.index(),
@@ -351,7 +350,7 @@ int first_nan(const Tensor* tensors, int count) {
   const LookGuard guard;
   for (int i = 0; i < count; ++i) {
     const Tensor& tensor = tensors[i];
-    if (readable(tensor) && is_floating_point(tensor.dtype()) && tensor.numel() > 0 &&
+    if (tensor.defined() && is_floating_point(tensor.dtype()) && tensor.numel() > 0 &&
         holds(isnan(plain(tensor)))) {
       return i;
     }

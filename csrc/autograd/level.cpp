@@ -39,6 +39,14 @@ bool is_grad_level(int id) {
   });
 }
 
+int innermost_grad_level() {
+  int innermost = -1;
+  for (const Level& level : open_levels) {
+    if (level.kind == Level::Kind::Grad) innermost = level.id;
+  }
+  return innermost;
+}
+
 bool any_level_open() { return !open_levels.empty(); }
 
 std::vector<Level> batch_levels() {

@@ -33,6 +33,8 @@ TAPEGRAD_API void close_level(const char* op, int id);
 bool is_open(int id);
 /// Whether `id` is an open grad level.
 bool is_grad_level(int id);
+/// The innermost open grad level of this thread; -1 for none.
+int innermost_grad_level();
 /// Whether any level is open in this thread.
 TAPEGRAD_API bool any_level_open();
 /// The open batch levels of this thread, outermost first.

@@ -3,6 +3,7 @@
 
 #include "autograd/anomaly.h"
 #include "autograd/entry.h"
+#include "autograd/lifted.h"
 #include "autograd/meta.h"
 #include "core/text.h"
 #include "core/thread_state.h"
@@ -59,8 +60,27 @@ QuietGuard::QuietGuard(uint8_t off)
                               static_cast<uint8_t>(core::thread_state.watch & ~off))) {}
 QuietGuard::~QuietGuard() { core::thread_state.watch = previous_; }
 
+namespace {
+
+/// Hooks see a tensor at one level; its place on the tapes of other levels would be lost.
+void refuse_other_tapes(const Tensor& tensor) {
+  constexpr uint16_t kTracked = TensorImpl::kNeedsGrad | TensorImpl::kHasTangent;
+  bool lost = innermost_grad_level() > level_of(tensor) && tensor->has(kTracked);
+  for (Tensor inner = tensor; inner->has(TensorImpl::kBatched);) {
+    inner = lifted(inner).inner;
+    lost |= inner->has(kTracked);
+  }
+  if (!lost) return;
+  throw UnsupportedError(
+      "saved_tensors_hooks: hooks, and checkpoint with them, work inside one derivative of func, "
+      "not inside nested ones; take the higher derivatives with autograd.grad(create_graph=True)");
+}
+
+}  // namespace
+
 bool SavedTensor::pack(const Tensor& tensor, int index, bool is_output) {
   if (tensor->has(TensorImpl::kWrappedNumber)) return false;
+  refuse_other_tapes(tensor);
   const std::shared_ptr<PackHook> hook = hook_stack().hooks.back();
   const uint32_t version = tensor->version();
   std::unique_ptr<PackedTensor> packed;
@@ -91,7 +111,7 @@ bool SavedTensor::pack(const Tensor& tensor, int index, bool is_output) {
 }
 
 void SavedTensor::save_output(const Tensor& tensor, int index) {
-  Tensor alias = core::make_alias(tensor, tensor->sizes(), tensor->strides(), tensor->offset());
+  Tensor alias = plain_alias(tensor);
   copy_tangents(alias, tensor);
   if ((core::thread_state.watch & core::kWatchPack) && pack(alias, index, true)) [[unlikely]]
     return;
@@ -133,7 +153,7 @@ Tensor unpack_by_hook(const Node& node, const SavedTensor& saved) {
                                "; it has to give back the shape and dtype that the pack hook got"));
   }
   if (!packed.tangents.defined()) return tensor;
-  Tensor dual = core::make_alias(tensor, tensor->sizes(), tensor->strides(), tensor->offset());
+  Tensor dual = plain_alias(tensor);
   copy_tangents(dual, packed.tangents);
   return dual;
 }
@@ -163,6 +183,9 @@ NodeRef keep_tensors(TensorList tensors) {
   for (const Tensor& tensor : tensors) pointers.push_back(&tensor);
   NodeRef node = NodeRef::adopt(new RuleNode<KeepRule>(KeepRule{}));
   finish(node, {pointers.data(), static_cast<int>(pointers.size())}, {~0u, 0}, nullptr, 0);
+  // Unlike an operation's, these may be of several levels, each with its own tape.
+  for (size_t i = 0; i < tensors.size(); ++i)
+    node->edges[static_cast<int>(i)] = gradient_edge(tensors[i]);
   return node;
 }
 
@@ -198,10 +221,11 @@ Tensor Node::unpack(const SavedTensor& saved_tensor) const {
     edge = {NodeRef::share(self), static_cast<uint32_t>(saved_tensor.index())};
   } else {
     edge = edges[saved_tensor.index()];
+    if (lifted_ && !edge.node) return tensor;  // of a lower level: on its own tape
     const Edge now = gradient_edge(tensor);
     if (now.node.get() == edge.node.get() && now.output == edge.output) return tensor;
   }
-  Tensor alias = core::make_alias(tensor, tensor->sizes(), tensor->strides(), tensor->offset());
+  Tensor alias = plain_alias(tensor);
   if (edge.node) set_edge(alias, std::move(edge.node), edge.output);
   copy_tangents(alias, tensor);
   return alias;

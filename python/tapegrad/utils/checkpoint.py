@@ -30,6 +30,7 @@ __all__ = [
     "set_checkpoint_early_stop",
 ]
 
+_NO_LEVEL = -2
 _early_stop: bool | None = None  # None: what each call says
 _debug: bool | None = None
 
@@ -197,6 +198,17 @@ def checkpoint_sequential(
     return _Chain(parts[size * (segments - 1) :])(input)
 
 
+@contextmanager
+def _recording() -> Iterator[None]:
+    """Record whatever the pass does that is going on, also one of a transform in ``func``."""
+    silent = _C._set_silent_level(_NO_LEVEL)
+    try:
+        with enable_grad():
+            yield
+    finally:
+        _C._set_silent_level(silent)
+
+
 class _Chain:
     """One function after the other."""
 
@@ -284,7 +296,7 @@ class _Frame:
     def recompute(self) -> None:
         run = _Run(self)
         rng = self.rng
-        with enable_grad(), fork_rng(enabled=rng is not None):
+        with _recording(), fork_rng(enabled=rng is not None):
             args, kwargs = self.arguments()
             if rng is not None:
                 _C.set_rng_state(rng)
