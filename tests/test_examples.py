@@ -163,3 +163,14 @@ def test_bad_options(capsys):
         digits.main(["--epochs", "0"])
     assert caught.value.code == 2
     assert "whole number above 0, got '0'" in capsys.readouterr().err
+
+
+def test_activations_on_disk_give_the_same_loss_in_less_memory():
+    arguments = ("--depth", 6, "--width", 64, "--batch", 1024, "--steps", 2)
+    status, lines, err = finish(start("offload", *arguments))
+    assert status == 0, err
+    assert len(lines) == 3
+    losses = [re.search(r"loss (\S+),", line).group(1) for line in lines[:2]]
+    assert losses[0] == losses[1]
+    less = re.fullmatch(r"0 files left, (\S+) times less memory, same loss: True", lines[2])
+    assert float(less.group(1)) > 2

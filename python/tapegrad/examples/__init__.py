@@ -1,4 +1,4 @@
-"""Programs to run and to read: ``python -m tapegrad.examples.digits`` and ``...fashion``.
+"""Programs to run and to read: ``python -m tapegrad.examples.digits``, ``fashion``, ``offload``.
 
-They need the extra ``tapegrad[examples]``.
+The first two need the extra ``tapegrad[examples]``.
 """
