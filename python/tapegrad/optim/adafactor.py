@@ -145,7 +145,8 @@ def _update(param: Tensor, grad: Tensor, state: dict[str, Tensor], group: dict[s
         squares = grad * grad
         rows.lerp_(squares.mean(-1, keepdim=True), forget)
         columns.lerp_(squares.mean(-2, keepdim=True), forget)
-        mean_square = _C.mul(rows / rows.mean(-2, keepdim=True).clamp_(min=least), columns)
+        scaled = rows / rows.mean(-2, keepdim=True).clamp_(min=least)
+        mean_square = _C.mul(scaled, columns, out=squares)  # the one temporary of full size
     else:
         state["variance"].lerp_(grad * grad, forget)
         mean_square = state["variance"].clone()
