@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "core/tensor_impl.h"
 #include "core/text.h"
@@ -149,95 +150,56 @@ struct Erased<prepare> {
   }
 };
 
-const std::vector<Rule>& table() {
-  static const std::vector<const char*> step = {"step"};
-  static const std::vector<const char*> sgd = {"lr", "momentum", "dampening", "nesterov"};
-  static const std::vector<const char*> adam = {"lr", "beta1", "beta2", "eps"};
-  static const std::vector<const char*> rmsprop = {"lr", "alpha", "eps", "momentum"};
-  static const std::vector<Rule> rules = {
-      {"sgd", &update_sgd, {}, {}, sgd, &Erased<&prepare_sgd>::call},
-      {"sgd_momentum",
-       &update_sgd_momentum,
-       {"momentum_buffer"},
-       {},
-       sgd,
-       &Erased<&prepare_sgd_momentum>::call},
-      {"adam", &update_adam, {"exp_avg", "exp_avg_sq"}, step, adam, &Erased<&prepare_adam>::call},
-      {"adam_amsgrad",
-       &update_adam_amsgrad,
-       {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
-       step,
-       adam,
-       &Erased<&prepare_adam>::call},
-      {"adamax",
-       &update_adamax,
-       {"exp_avg", "exp_inf"},
-       step,
-       adam,
-       &Erased<&prepare_adamax>::call},
-      {"nadam",
-       &update_nadam,
-       {"exp_avg", "exp_avg_sq"},
-       {"step", "mu_product"},
-       {"lr", "beta1", "beta2", "eps", "momentum_decay"},
-       &Erased<&prepare_nadam>::call},
-      {"radam",
-       &update_radam,
-       {"exp_avg", "exp_avg_sq"},
-       step,
-       adam,
-       &Erased<&prepare_radam>::call},
-      {"rmsprop", &update_rmsprop, {"square_avg"}, step, rmsprop, &Erased<&prepare_rmsprop>::call},
-      {"rmsprop_momentum",
-       &update_rmsprop_momentum,
-       {"square_avg", "momentum_buffer"},
-       step,
-       rmsprop,
-       &Erased<&prepare_rmsprop>::call},
-      {"rmsprop_centered",
-       &update_rmsprop_centered,
-       {"square_avg", "grad_avg"},
-       step,
-       rmsprop,
-       &Erased<&prepare_rmsprop>::call},
-      {"rmsprop_centered_momentum",
-       &update_rmsprop_centered_momentum,
-       {"square_avg", "grad_avg", "momentum_buffer"},
-       step,
-       rmsprop,
-       &Erased<&prepare_rmsprop>::call},
-      {"rprop",
-       &update_rprop,
-       {"prev", "step_size"},
-       step,
-       {"eta_minus", "eta_plus", "smallest_step", "largest_step"},
-       &Erased<&prepare_rprop>::call},
-      {"adagrad",
-       &update_adagrad,
-       {"sum"},
-       step,
-       {"lr", "lr_decay", "eps"},
-       &Erased<&prepare_adagrad>::call},
-      {"adadelta",
-       &update_adadelta,
-       {"square_avg", "acc_delta"},
-       step,
-       {"lr", "rho", "eps"},
-       &Erased<&prepare_adadelta>::call},
-      {"asgd",
-       &update_asgd,
-       {"ax"},
-       {"step", "eta", "mu"},
-       {"lr", "lambd", "alpha", "t0"},
-       &Erased<&prepare_asgd>::call},
-      {"lion",
-       &update_lion,
-       {"exp_avg"},
-       {},
-       {"lr", "beta1", "beta2"},
-       &Erased<&prepare_lion>::call},
-      {"lerp", &update_lerp, {}, {}, {"weight"}, &Erased<&prepare_lerp>::call},
+using Names = std::vector<const char*>;
+
+template <auto prepare>
+Rule row(const char* name, void (*kernel)(void* const*, const UpdateTensors&), Names states,
+         Names scalars, Names options) {
+  return {name,
+          kernel,
+          std::move(states),
+          std::move(scalars),
+          std::move(options),
+          &Erased<prepare>::call};
+}
+
+std::vector<Rule> make_table() {
+  const Names step = {"step"}, moments = {"exp_avg", "exp_avg_sq"};
+  const Names sgd = {"lr", "momentum", "dampening", "nesterov"};
+  const Names adam = {"lr", "beta1", "beta2", "eps"};
+  const Names rmsprop = {"lr", "alpha", "eps", "momentum"};
+  return {
+      row<&prepare_sgd>("sgd", &update_sgd, {}, {}, sgd),
+      row<&prepare_sgd_momentum>("sgd_momentum", &update_sgd_momentum, {"momentum_buffer"}, {},
+                                 sgd),
+      row<&prepare_adam>("adam", &update_adam, moments, step, adam),
+      row<&prepare_adam>("adam_amsgrad", &update_adam_amsgrad,
+                         {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}, step, adam),
+      row<&prepare_adamax>("adamax", &update_adamax, {"exp_avg", "exp_inf"}, step, adam),
+      row<&prepare_nadam>("nadam", &update_nadam, moments, {"step", "mu_product"},
+                          {"lr", "beta1", "beta2", "eps", "momentum_decay"}),
+      row<&prepare_radam>("radam", &update_radam, moments, step, adam),
+      row<&prepare_rmsprop>("rmsprop", &update_rmsprop, {"square_avg"}, step, rmsprop),
+      row<&prepare_rmsprop>("rmsprop_momentum", &update_rmsprop_momentum,
+                            {"square_avg", "momentum_buffer"}, step, rmsprop),
+      row<&prepare_rmsprop>("rmsprop_centered", &update_rmsprop_centered,
+                            {"square_avg", "grad_avg"}, step, rmsprop),
+      row<&prepare_rmsprop>("rmsprop_centered_momentum", &update_rmsprop_centered_momentum,
+                            {"square_avg", "grad_avg", "momentum_buffer"}, step, rmsprop),
+      row<&prepare_rprop>("rprop", &update_rprop, {"prev", "step_size"}, step,
+                          {"eta_minus", "eta_plus", "smallest_step", "largest_step"}),
+      row<&prepare_adagrad>("adagrad", &update_adagrad, {"sum"}, step, {"lr", "lr_decay", "eps"}),
+      row<&prepare_adadelta>("adadelta", &update_adadelta, {"square_avg", "acc_delta"}, step,
+                             {"lr", "rho", "eps"}),
+      row<&prepare_asgd>("asgd", &update_asgd, {"ax"}, {"step", "eta", "mu"},
+                         {"lr", "lambd", "alpha", "t0"}),
+      row<&prepare_lion>("lion", &update_lion, {"exp_avg"}, {}, {"lr", "beta1", "beta2"}),
+      row<&prepare_lerp>("lerp", &update_lerp, {}, {}, {"weight"}),
   };
+}
+
+const std::vector<Rule>& table() {
+  static const std::vector<Rule> rules = make_table();
   return rules;
 }
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
     from tapegrad._C import Tensor
 
+    Along = Callable[[float], tuple[float, Tensor]]
+
     class Point(NamedTuple):
         """A point on the line: step size, loss, gradient, slope along the line."""
 
@@ -46,8 +48,28 @@ def cubic_minimum(a: Point, b: Point, bounds: tuple[float, float] | None = None)
     return min(max(t, low), high)
 
 
+class _Line:
+    """The loss along a direction, and the two conditions on a point of it."""
+
+    def __init__(self, along: Along, direction: Tensor, start: Point, c1: float, c2: float) -> None:
+        self.along, self.direction, self.start = along, direction, start
+        self.c1, self.c2 = c1, c2
+        self.evaluations = 0
+
+    def at(self, size: float) -> Point:
+        self.evaluations += 1
+        loss, grad = self.along(size)
+        return Point(size, loss, grad, float(grad.dot(self.direction)))
+
+    def too_high(self, point: Point) -> bool:
+        return point.f > self.start.f + self.c1 * point.t * self.start.slope
+
+    def flat(self, point: Point) -> bool:
+        return abs(point.slope) <= -self.c2 * self.start.slope
+
+
 def strong_wolfe(
-    along: Callable[[float], tuple[float, Tensor]],
+    along: Along,
     t: float,
     direction: Tensor,
     f: float,
@@ -60,51 +82,40 @@ def strong_wolfe(
 ) -> tuple[float, Tensor, float, int]:
     """Look for a step size from ``t`` on; returns (loss, gradient, size, evaluations).
 
-    ``along(t)`` is the loss and gradient at size t; ``f``, ``g`` and ``slope`` are those at 0.
+    ``along(t)`` is the loss and gradient at size t; ``f``, ``g`` and ``slope`` are those at 0. At
+    most about ``max_ls`` evaluations; the best point is returned where they do not suffice.
     """
-    evaluations = 0
+    line = _Line(along, direction, Point(0.0, f, g, slope), c1, c2)
+    bracket = _bracket(line, t, max_ls)
+    best = bracket[0]
+    if len(bracket) == 2:
+        best = _narrow(line, bracket, tolerance_change / float(direction.abs().max()), max_ls)
+    return best.f, best.g, best.t, line.evaluations
 
-    def at(size: float) -> Point:
-        nonlocal evaluations
-        evaluations += 1
-        loss, grad = along(size)
-        return Point(size, loss, grad, float(grad.dot(direction)))
 
-    start = Point(0.0, f, g, slope)
-
-    def too_high(point: Point) -> bool:
-        return point.f > f + c1 * point.t * slope
-
-    def flat(point: Point) -> bool:
-        return abs(point.slope) <= -c2 * slope
-
-    # Go on until a minimum is bracketed.
-    previous, point = start, at(t)
-    bracket: list[Point] | None = None
-    iteration = 0
-    while iteration < max_ls:
-        if too_high(point) or (iteration > 1 and point.f >= previous.f):
-            bracket = [previous, point]
-            break
-        if flat(point):
-            return point.f, point.g, point.t, evaluations
+def _bracket(line: _Line, t: float, max_ls: int) -> list[Point]:
+    """Go on from ``t`` until a minimum lies between two points; one point if that will do."""
+    previous, point = line.start, line.at(t)
+    for iteration in range(max_ls):
+        if line.too_high(point) or (iteration > 1 and point.f >= previous.f):
+            return [previous, point]
+        if line.flat(point):
+            return [point]
         if point.slope >= 0:
-            bracket = [previous, point]
-            break
+            return [previous, point]
         bounds = (point.t + 0.01 * (point.t - previous.t), point.t * 10)
         size = cubic_minimum(previous, point, bounds)
-        previous, point = point, at(size)
-        iteration += 1
-    if bracket is None:
-        bracket = [start, point]
+        previous, point = point, line.at(size)
+    return [line.start, point]
 
-    # Narrow it down.
-    size_of_direction = float(direction.abs().max())
+
+def _narrow(line: _Line, bracket: list[Point], least: float, max_ls: int) -> Point:
+    """Close the bracket around a point that meets both conditions; returns its better end."""
     stalled = False
     low = 0 if bracket[0].f <= bracket[1].f else 1
-    while iteration < max_ls:
+    while line.evaluations <= max_ls:
         left, right = min(p.t for p in bracket), max(p.t for p in bracket)
-        if (right - left) * size_of_direction < tolerance_change:
+        if right - left < least:
             break
         size = cubic_minimum(bracket[0], bracket[1])
         margin = 0.1 * (right - left)
@@ -117,17 +128,14 @@ def strong_wolfe(
                 stalled = True
         else:
             stalled = False
-        point = at(size)
-        iteration += 1
-        if too_high(point) or point.f >= bracket[low].f:
+        point = line.at(size)
+        if line.too_high(point) or point.f >= bracket[low].f:
             bracket[1 - low] = point
             low = 0 if bracket[0].f <= bracket[1].f else 1
             continue
-        if flat(point):
-            bracket[low] = point
-            break
+        if line.flat(point):
+            return point
         if point.slope * (bracket[1 - low].t - bracket[low].t) >= 0:
             bracket[1 - low] = bracket[low]
         bracket[low] = point
-    best = bracket[low]
-    return best.f, best.g, best.t, evaluations
+    return bracket[low]
