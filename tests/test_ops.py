@@ -301,6 +301,22 @@ def test_gradgradcheck(op: Op, sample: Sample) -> None:
     assert gradgradcheck(f, tuple(inputs))
 
 
+@cases(lambda op: smooth(op) and op.second, first=True, keep_sample=lambda s: not is_empty(s))
+def test_third_derivative(op: Op, sample: Sample) -> None:
+    """Differences of the second derivative, which test_gradgradcheck holds against the first."""
+    f, inputs = closure(op, sample)
+
+    def slope(*values: Any) -> tuple[Any, ...]:
+        outputs = [out for out in f(*values) if out.requires_grad]
+        grads = tg.autograd.grad(
+            outputs, values, weights_like(outputs), create_graph=True, allow_unused=True
+        )
+        return tuple(g for g in grads if g is not None and g.requires_grad)
+
+    if slope(*inputs):
+        assert gradgradcheck(slope, tuple(inputs), fast_mode=True)
+
+
 @cases(smooth)
 def test_forward_mode_agrees_with_reverse_mode(op: Op, sample: Sample) -> None:
     """<u, J v> by a dual number equals <J^T u, v> by the tape."""

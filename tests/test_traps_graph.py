@@ -406,6 +406,44 @@ def smoothed_ce(x: Any) -> Any:
     return -(log_softmax(x, 1) * tensor(soft)).sum(1).mean()
 
 
+def spd(x: Any) -> Any:
+    """A symmetric positive definite matrix of 2 x 2."""
+    return x @ x.t() + tensor([[1.0, 0.2], [0.2, 2.0]])
+
+
+def general(x: Any) -> Any:
+    """A regular matrix of 2 x 2 without symmetry."""
+    return x[:, :2].sin() + tensor([[3.0, 0.4], [-0.7, 2.0]])
+
+
+def det(a: Any) -> Any:
+    return a[0, 0] * a[1, 1] - a[0, 1] * a[1, 0]
+
+
+def matrix(a: Any, b: Any, c: Any, d: Any) -> Any:
+    return tg.stack([tg.stack([a, b]), tg.stack([c, d])])
+
+
+def inverse(a: Any) -> Any:
+    return matrix(a[1, 1], -a[0, 1], -a[1, 0], a[0, 0]) / det(a)
+
+
+def eigenvalues(a: Any) -> Any:
+    middle, half = (a[0, 0] + a[1, 1]) / 2, (a[0, 0] - a[1, 1]) / 2
+    reach = (half * half + a[0, 1] * a[1, 0]) ** 0.5
+    return tg.stack([middle - reach, middle + reach])
+
+
+def cholesky(a: Any) -> Any:
+    first = a[0, 0] ** 0.5
+    below = a[1, 0] / first
+    return matrix(first, first * 0, below, (a[1, 1] - below * below) ** 0.5)
+
+
+def length(x: Any, dim: int) -> Any:
+    return (x * x).sum(dim, keepdim=True) ** 0.5
+
+
 FUSED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "softmax": (lambda x: x.softmax(1), lambda x: x.exp() / x.exp().sum(1, keepdim=True)),
     "softmax-dim0": (lambda x: x.softmax(0), lambda x: x.exp() / x.exp().sum(0, keepdim=True)),
@@ -437,6 +475,107 @@ FUSED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "norm": (lambda x: x.norm(dim=1), lambda x: (x * x).sum(1).sqrt()),
     "norm-3": (lambda x: x.norm(p=3, dim=1), lambda x: (x.abs() ** 3).sum(1) ** (1 / 3)),
     "prod": (lambda x: x.prod(1), lambda x: x[:, 0] * x[:, 1] * x[:, 2]),
+    "cumprod": (
+        lambda x: x.cumprod(1),
+        lambda x: tg.stack([x[:, 0], x[:, 0] * x[:, 1], x[:, 0] * x[:, 1] * x[:, 2]], 1),
+    ),
+    "cumprod-zero": (
+        lambda x: (x * tensor([1.0, 0.0, 1.0])).cumprod(1).sum(1),
+        lambda x: x[:, 0] + x[:, 0] * (x[:, 1] * 0) * (1 + x[:, 2]),
+    ),
+    "logcumsumexp": (
+        lambda x: x.logcumsumexp(1),
+        lambda x: tg.stack([x[:, : i + 1].exp().sum(1).log() for i in range(3)], 1),
+    ),
+    "mish": (F.mish, lambda x: x * tg.tanh((1 + x.exp()).log())),
+    "elu": (F.elu, lambda x: tg.where(x > 0, x, x.exp() - 1)),
+    "celu": (
+        lambda x: F.celu(x, alpha=1.5),
+        lambda x: tg.where(x > 0, x, 1.5 * ((x / 1.5).exp() - 1)),
+    ),
+    "logsigmoid": (F.logsigmoid, lambda x: -(1 + (-x).exp()).log()),
+    "softsign": (F.softsign, lambda x: x / (1 + (x * x) ** 0.5)),
+    "tanhshrink": (F.tanhshrink, lambda x: x - (x.exp() - (-x).exp()) / (x.exp() + (-x).exp())),
+    "hardswish": (F.hardswish, lambda x: x * (x + 3) / 6),
+    "glu": (
+        lambda x: F.glu(x.t() * x.t()[:, :1], 1),
+        lambda x: (x.t() * x.t()[:, :1])[:, :1] * sigmoid((x.t() * x.t()[:, :1])[:, 1:]),
+    ),
+    "atan2": (
+        lambda x: tg.atan2(x + 2, x * x + 1),
+        lambda x: tg.atan((x + 2) / (x * x + 1)),
+    ),
+    "hypot": (
+        lambda x: tg.hypot(x, x * x + 1),
+        lambda x: (x * x + (x * x + 1) * (x * x + 1)) ** 0.5,
+    ),
+    "logaddexp": (
+        lambda x: tg.logaddexp(x, x * x),
+        lambda x: (x.exp() + (x * x).exp()).log(),
+    ),
+    "xlogy": (lambda x: tg.xlogy(x, x * x + 1), lambda x: x * (x * x + 1).log()),
+    "lerp": (lambda x: tg.lerp(x, x * x, x.sin()), lambda x: x + x.sin() * (x * x - x)),
+    "addcmul": (
+        lambda x: tg.addcmul(x, x.sin(), x.exp(), value=0.5),
+        lambda x: x + 0.5 * x.sin() * x.exp(),
+    ),
+    "addcdiv": (
+        lambda x: tg.addcdiv(x, x.sin(), x.exp(), value=0.5),
+        lambda x: x + 0.5 * x.sin() * (-x).exp(),
+    ),
+    "logit": (
+        lambda x: tg.logit(sigmoid(x) * 0.5 + 0.1),
+        lambda x: ((sigmoid(x) * 0.5 + 0.1) / (0.9 - sigmoid(x) * 0.5)).log(),
+    ),
+    "normalize": (lambda x: F.normalize(x, dim=1), lambda x: x / length(x, 1)),
+    "cosine_similarity": (
+        lambda x: F.cosine_similarity(x, x.sin() + 1, dim=1),
+        lambda x: ((x / length(x, 1)) * ((x.sin() + 1) / length(x.sin() + 1, 1))).sum(1),
+    ),
+    "cdist": (
+        lambda x: tg.cdist(x, x.sin() + 1),
+        lambda x: ((x[:, None, :] - (x.sin() + 1)[None]) ** 2).sum(-1) ** 0.5,
+    ),
+    "bmm": (
+        lambda x: tg.bmm(x.sin()[None], x.t().exp()[None])[0],
+        lambda x: (x.sin()[:, None, :] * x.exp()[None]).sum(-1),
+    ),
+    "baddbmm": (
+        lambda x: tg.baddbmm(spd(x)[None], x.sin()[None], x.t().cos()[None], beta=0.5, alpha=2.0),
+        lambda x: (0.5 * spd(x) + 2.0 * (x.sin()[:, None, :] * x.cos()[None]).sum(-1))[None],
+    ),
+    "einsum": (
+        lambda x: tg.einsum("ij,kj,k->i", x, x.sin(), x[:, 0]),
+        lambda x: (x[:, None, :] * x.sin()[None] * x[None, :, :1]).sum((1, 2)),
+    ),
+    "det": (lambda x: tg.linalg.det(general(x)), lambda x: det(general(x))),
+    "slogdet": (lambda x: tg.linalg.slogdet(spd(x))[1], lambda x: det(spd(x)).log()),
+    "inv": (lambda x: tg.linalg.inv(general(x)), lambda x: inverse(general(x))),
+    "solve": (
+        lambda x: tg.linalg.solve(general(x), x),
+        lambda x: (inverse(general(x))[:, :, None] * x[None]).sum(1),
+    ),
+    "matrix_power": (
+        lambda x: tg.linalg.matrix_power(general(x), -2),
+        lambda x: inverse(general(x)) @ inverse(general(x)),
+    ),
+    "cholesky": (lambda x: tg.linalg.cholesky(spd(x)), lambda x: cholesky(spd(x))),
+    "eigvalsh": (lambda x: tg.linalg.eigvalsh(spd(x)), lambda x: eigenvalues(spd(x))),
+    "eigh": (
+        lambda x: (lambda w, v: (v * w.sin()) @ v.t())(*tg.linalg.eigh(spd(x))),
+        # A function of a 2 x 2 matrix is linear in it, with coefficients from its eigenvalues.
+        lambda x: (
+            lambda a, w: (
+                (w[1].sin() - w[0].sin()) / (w[1] - w[0]) * a
+                + (w[1] * w[0].sin() - w[0] * w[1].sin()) / (w[1] - w[0]) * tensor(np.eye(2))
+            )
+        )(spd(x), eigenvalues(spd(x))),
+    ),
+    "svdvals": (
+        lambda x: tg.linalg.svdvals(x),
+        lambda x: tg.flip(eigenvalues(x @ x.t()), (0,)) ** 0.5,
+    ),
+    "matrix_norm": (lambda x: tg.linalg.matrix_norm(x), lambda x: (x * x).sum() ** 0.5),
     "cumsum": (
         lambda x: (x**2).cumsum(1),
         lambda x: tg.stack([(x[:, : i + 1] ** 2).sum(1) for i in range(3)], 1),
@@ -476,6 +615,18 @@ FUSED: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "mse_loss": (
         lambda x: F.mse_loss(x.sin(), tensor(T)),
         lambda x: ((x.sin() - tensor(T)) ** 2).mean(),
+    ),
+    "huber_loss": (
+        lambda x: F.huber_loss(x * x, tensor(T - 0.6), delta=2.5),
+        lambda x: (0.5 * (x * x - tensor(T - 0.6)) ** 2).mean(),
+    ),
+    "smooth_l1_loss": (
+        lambda x: F.smooth_l1_loss(x * x, tensor(T + 9), beta=2.0),
+        lambda x: (tensor(T + 9) - x * x - 1.0).mean(),
+    ),
+    "binary_cross_entropy": (
+        lambda x: F.binary_cross_entropy(sigmoid(x), tensor(T)),
+        lambda x: (-tensor(T) * sigmoid(x).log() - tensor(1 - T) * (1 - sigmoid(x)).log()).mean(),
     ),
     "bce_with_logits": (
         lambda x: F.binary_cross_entropy_with_logits(x, tensor(T)),
