@@ -58,6 +58,7 @@ struct Rule {
   static constexpr bool is_view = false;
   static constexpr bool joins = false;  // cat, stack: dimensions of the result, not of an input
   static constexpr bool linear = false;
+  static constexpr bool bilinear = false;  // a product of its two inputs
   static constexpr bool differentiable = true;
   static constexpr bool broadcasts = false;
   static constexpr bool leading = false;
@@ -98,10 +99,17 @@ struct TangentCallbacks {
   std::vector<Tensor> (*push)(void* rule, const Push& push);  // null: Note [Tangents from pull]
   NodeRef (*make_node)(void* rule, Inputs inputs);
   SavedMasks (*masks)(void* rule, unsigned needs);
+  const char* name;
+  bool linear;    // forward() of the tangents
+  bool bilinear;  // a product of the two inputs
 };
+/// The rule's push(), or Note [Tangents from pull].
+std::vector<Tensor> push_tangents(const Push& push, const TangentCallbacks& callbacks);
 /// The tangents with zeros where an input has none.
 std::vector<Tensor> fill_tangents(const Push& push);
 std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& callbacks);
+/// The same at a Taylor level: Note [Taylor coefficients].
+std::vector<Tensor> enter_with_series(Inputs inputs, int level, const TangentCallbacks& callbacks);
 
 /// Switches recording off for the life of the guard.
 class NoGradGuard {
@@ -164,6 +172,9 @@ TangentCallbacks tangent_callbacks(R& rule) {
   TangentCallbacks callbacks;
   callbacks.rule = &rule;
   callbacks.run = [](void* r, Inputs in) { return as_vector(enter(R(*static_cast<R*>(r)), in)); };
+  callbacks.name = R::name;
+  callbacks.linear = R::linear;
+  callbacks.bilinear = R::bilinear;
   callbacks.push = nullptr;
   if constexpr (HasPush<R>) {
     callbacks.push = [](void* r, const Push& push) {

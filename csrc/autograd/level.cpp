@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 #include "core/text.h"
 #include "tapegrad/error.h"
@@ -45,6 +46,28 @@ int innermost_grad_level() {
     if (level.kind == Level::Kind::Grad) innermost = level.id;
   }
   return innermost;
+}
+
+namespace {
+
+Level* find_taylor(int id) {
+  for (Level& level : open_levels) {
+    if (level.id == id && level.kind == Level::Kind::Taylor) return &level;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+int64_t taylor_order(int id) {
+  const Level* level = find_taylor(id);
+  return level ? level->size : -1;
+}
+
+TaylorOrderGuard::TaylorOrderGuard(int id, int64_t order)
+    : id_(id), previous_(std::exchange(find_taylor(id)->size, order)) {}
+TaylorOrderGuard::~TaylorOrderGuard() {
+  if (Level* level = find_taylor(id_)) level->size = previous_;
 }
 
 bool any_level_open() { return !open_levels.empty(); }

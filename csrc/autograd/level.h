@@ -1,5 +1,6 @@
-// The transforms that are open in this thread, innermost last: dual levels (forward mode), batch
-// levels (vmap) and grad levels (func.grad inside another transform). Knows no tensors.
+// The transforms that are open in this thread, innermost last: dual and Taylor levels (forward
+// mode), batch levels (vmap) and grad levels (func.grad inside another transform). Knows no
+// tensors.
 //
 // Note [Levels]
 // Every transform opens a level; numbers only rise. An operation deals with the highest level among
@@ -18,10 +19,10 @@ namespace tapegrad::autograd {
 enum class Randomness { Error, Same, Different };
 
 struct Level {
-  enum class Kind { Dual, Batch, Grad };
+  enum class Kind { Dual, Batch, Grad, Taylor };
   int id;
   Kind kind;
-  int64_t size;  // Batch: the number of samples
+  int64_t size;  // Batch: the number of samples; Taylor: the order
   Randomness randomness;
 };
 
@@ -35,6 +36,20 @@ bool is_open(int id);
 bool is_grad_level(int id);
 /// The innermost open grad level of this thread; -1 for none.
 int innermost_grad_level();
+/// The order to which Taylor level `id` is computed now; -1 for any other level.
+int64_t taylor_order(int id);
+/// Computes Taylor level `id` to a lower order for the life of the guard.
+class TaylorOrderGuard {
+ public:
+  TaylorOrderGuard(int id, int64_t order);
+  ~TaylorOrderGuard();
+  TaylorOrderGuard(const TaylorOrderGuard&) = delete;
+  TaylorOrderGuard& operator=(const TaylorOrderGuard&) = delete;
+
+ private:
+  int id_;
+  int64_t previous_;
+};
 /// Whether any level is open in this thread.
 TAPEGRAD_API bool any_level_open();
 /// The open batch levels of this thread, outermost first.

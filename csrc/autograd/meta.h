@@ -12,7 +12,8 @@ namespace tapegrad::autograd {
 struct MetaExtra {
   struct Tangent {
     int level;
-    Tensor value;
+    Tensor value;                // undefined: zero (only at a Taylor level)
+    std::vector<Tensor> higher;  // Taylor level: coefficients 2, 3, ...; undefined where zero
   };
   std::vector<Tangent> tangents;  // by rising level
   Tensor batch_inner;             // kBatched: the tensor with the extra dimension ...
@@ -75,13 +76,17 @@ TAPEGRAD_API Edge gradient_edge(const Tensor& tensor);
 TAPEGRAD_API void remove_hook(Node& node, int64_t id);
 /// The tangent of `tensor` at `level`; undefined when it has none.
 Tensor tangent_at(const Tensor& tensor, int level);
+/// Gives `tensor` the Taylor coefficients 1, 2, ... of Taylor level `level`; undefined where zero.
+TAPEGRAD_API void set_series(const Tensor& tensor, int level, std::vector<Tensor> coefficients);
+/// Taylor coefficients 1, 2, ... of `tensor`; empty when it has none.
+TAPEGRAD_API std::vector<Tensor> series_at(const Tensor& tensor, int level);
 /// The highest level at which `tensor` has a tangent; -1 for none.
 int highest_level(const Tensor& tensor);
 void set_tangent(const Tensor& tensor, int level, const Tensor& value);
 /// Gives `to` all tangents of `from`.
 void copy_tangents(const Tensor& to, const Tensor& from);
 /// The same tensor on the tape, without the tangent of `level`.
-Tensor strip_tangent(const Tensor& tensor, int level);
+TAPEGRAD_API Tensor strip_tangent(const Tensor& tensor, int level);
 /// After an in-place write of `value`: `self` (and its base) take over its tangents.
 void assign_tangents(Tensor& self, const Tensor& value);
 /// After the base of a view was written: the view's tangents are what it shows of the base's.

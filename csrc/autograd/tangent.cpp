@@ -105,6 +105,11 @@ std::vector<Tensor> tangents_from_pull(const Push& push, const TangentCallbacks&
 
 }  // namespace
 
+std::vector<Tensor> push_tangents(const Push& push, const TangentCallbacks& callbacks) {
+  return callbacks.push ? callbacks.push(callbacks.rule, push)
+                        : tangents_from_pull(push, callbacks);
+}
+
 Tensor tangent_at(const Tensor& tensor, int level) {
   const Meta* m = meta_or_null(tensor);
   if (!m || !m->extra) return {};
@@ -128,14 +133,46 @@ void set_tangent(const Tensor& tensor, int level, const Tensor& value) {
   Meta& m = meta(tensor);
   if (!m.extra) m.extra = std::make_unique<MetaExtra>();
   std::erase_if(m.extra->tangents, [level](const auto& tangent) { return tangent.level == level; });
-  if (value.defined()) m.extra->tangents.push_back({level, value});
+  if (value.defined()) m.extra->tangents.push_back({level, value, {}});
   tensor->set(TensorImpl::kHasTangent, !m.extra->tangents.empty());
+}
+
+namespace {
+
+void add_tangent(const Tensor& tensor, const MetaExtra::Tangent& tangent) {
+  Meta& m = meta(tensor);
+  if (!m.extra) m.extra = std::make_unique<MetaExtra>();
+  std::erase_if(m.extra->tangents, [&](const auto& each) { return each.level == tangent.level; });
+  m.extra->tangents.push_back(tangent);
+  tensor->set(TensorImpl::kHasTangent, true);
+}
+
+}  // namespace
+
+void set_series(const Tensor& tensor, int level, std::vector<Tensor> coefficients) {
+  while (!coefficients.empty() && !coefficients.back().defined()) coefficients.pop_back();
+  if (coefficients.empty()) return;
+  MetaExtra::Tangent tangent{level, std::move(coefficients[0]), {}};
+  coefficients.erase(coefficients.begin());
+  tangent.higher = std::move(coefficients);
+  add_tangent(tensor, tangent);
+}
+
+std::vector<Tensor> series_at(const Tensor& tensor, int level) {
+  const Meta* m = meta_or_null(tensor);
+  if (!m || !m->extra) return {};
+  for (const MetaExtra::Tangent& tangent : m->extra->tangents) {
+    if (tangent.level != level) continue;
+    std::vector<Tensor> series{tangent.value};
+    series.insert(series.end(), tangent.higher.begin(), tangent.higher.end());
+    return series;
+  }
+  return {};
 }
 
 void copy_tangents(const Tensor& to, const Tensor& from) {
   if (!from->has(TensorImpl::kHasTangent)) return;
-  for (const MetaExtra::Tangent& tangent : meta(from).extra->tangents)
-    set_tangent(to, tangent.level, tangent.value);
+  for (const MetaExtra::Tangent& tangent : meta(from).extra->tangents) add_tangent(to, tangent);
 }
 
 Tensor strip_tangent(const Tensor& tensor, int level) {
@@ -166,13 +203,20 @@ void refresh_tangents(const Tensor& view, const Tensor& base) {
   view->set(TensorImpl::kHasTangent, false);
   if (!base->has(TensorImpl::kHasTangent)) return;
   const std::vector<MetaExtra::Tangent> tangents = meta(base).extra->tangents;
-  for (const MetaExtra::Tangent& tangent : tangents)
-    set_tangent(view, tangent.level, take_window(tangent.value, base, view));
+  for (MetaExtra::Tangent tangent : tangents) {
+    const auto shown = [&](Tensor& value) {
+      if (value.defined()) value = take_window(value, base, view);
+    };
+    shown(tangent.value);
+    for (Tensor& value : tangent.higher) shown(value);
+    add_tangent(view, tangent);
+  }
 }
 
 std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& callbacks) {
   int level = -1;
   for (int i = 0; i < inputs.count; ++i) level = std::max(level, highest_level(inputs[i]));
+  if (taylor_order(level) >= 0) return enter_with_series(inputs, level, callbacks);
   std::vector<Tensor> stripped(static_cast<size_t>(inputs.count)),
       tangents(static_cast<size_t>(inputs.count));
   std::vector<const Tensor*> pointers(static_cast<size_t>(inputs.count));
@@ -193,14 +237,37 @@ std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& c
   std::vector<Tensor> outputs = callbacks.run(callbacks.rule, primal);
   if (level < 0) return outputs;
   const Push push{primal, outputs, tangents};
-  const std::vector<Tensor> results =
-      callbacks.push ? callbacks.push(callbacks.rule, push) : tangents_from_pull(push, callbacks);
+  const std::vector<Tensor> results = push_tangents(push, callbacks);
   for (size_t i = 0; i < outputs.size() && i < results.size(); ++i) {
     if (results[i].defined() && is_floating_point(outputs[i].dtype()))
       set_tangent(outputs[i], level, results[i]);
   }
   return outputs;
 }
+
+namespace {
+
+/// As assign_tangents does for the tangent of a dual level, for each coefficient.
+void assign_series(const Tensor& self, const Tensor& value, int level) {
+  const std::vector<Tensor> written = series_at(value, level);
+  if (self->base) {
+    const Tensor base = Tensor::share(self->base);
+    std::vector<Tensor> series = series_at(base, level);
+    series.resize(std::max(series.size(), written.size()));
+    for (size_t k = 0; k < series.size(); ++k) {
+      const bool moves = k < written.size() && written[k].defined();
+      const Tensor part = moves ? written[k] : zeros(self.sizes(), self.dtype());
+      const Tensor all = series[k].defined() ? series[k] : zeros(base.sizes(), base.dtype());
+      series[k] = put_window(all, part, base, self);
+    }
+    set_tangent(base, level, {});
+    set_series(base, level, std::move(series));
+  }
+  set_tangent(self, level, {});
+  set_series(self, level, written);
+}
+
+}  // namespace
 
 void assign_tangents(Tensor& self, const Tensor& value) {
   std::vector<int> levels;
@@ -210,6 +277,10 @@ void assign_tangents(Tensor& self, const Tensor& value) {
     for (const MetaExtra::Tangent& tangent : m->extra->tangents) levels.push_back(tangent.level);
   }
   for (const int level : levels) {
+    if (taylor_order(level) >= 0) {
+      assign_series(self, value, level);
+      continue;
+    }
     const Tensor written = tangent_at(value, level);
     if (!self->base) {
       set_tangent(self, level, written);

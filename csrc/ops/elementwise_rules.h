@@ -166,6 +166,7 @@ struct BinaryRule : autograd::Rule {
   static constexpr const char* name = Row::name;
   static constexpr bool differentiable = Row::domain != Domain::Bool && Row::domain != Domain::Bits;
   static constexpr bool broadcasts = true;
+  static constexpr bool bilinear = std::is_same_v<Row, binary_mul>;
   [[no_unique_address]] Parameters<Row> parameters;
 
   static unsigned masks(unsigned needs) {

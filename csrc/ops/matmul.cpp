@@ -199,6 +199,7 @@ Tensor fold_rows(const Tensor& t) { return reshape(t, {-1, t.size(-1)}); }
 
 struct MatmulRule : autograd::Rule {
   static constexpr const char* name = "Matmul";
+  static constexpr bool bilinear = true;
   const char* op;
   unsigned saves_inputs(unsigned needs) const {
     return ((needs & 1) ? 2u : 0u) | ((needs & 2) ? 1u : 0u);

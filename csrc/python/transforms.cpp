@@ -4,6 +4,7 @@
 
 #include "autograd/engine.h"
 #include "autograd/lifted.h"
+#include "autograd/meta.h"
 #include "core/thread_state.h"
 #include "python/autograd.h"
 #include "python/convert.h"
@@ -38,6 +39,28 @@ PyObject* open_grad(PyObject*) { return PyLong_FromLong(autograd::open_level(Lev
 PyObject* close_grad(PyObject*, PyObject* level) {
   autograd::close_grad_level(static_cast<int>(as_int(level)));
   Py_RETURN_NONE;
+}
+PyObject* open_taylor(PyObject*, PyObject* order) {
+  return PyLong_FromLong(autograd::open_level(Level::Kind::Taylor, as_int(order)));
+}
+PyObject* close_taylor(PyObject*, PyObject* level) {
+  autograd::close_level("taylor", static_cast<int>(as_int(level)));
+  Py_RETURN_NONE;
+}
+PyObject* make_curve(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Bound<3> bound("_make_curve", {"tensor", "coefficients", "level"}, 3, args, nargs, kwnames);
+  const int level = static_cast<int>(as_int(bound[2]));
+  const Tensor curve = autograd::strip_tangent(expect_tensor(bound[0], "taylor", "primal"), level);
+  autograd::set_series(curve, level, tensor_list(bound[1], "taylor", "coefficients"));
+  return wrap(curve);
+}
+PyObject* unpack_curve(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Bound<2> bound("_unpack_curve", {"tensor", "level"}, 2, args, nargs, kwnames);
+  const Tensor& curve = expect_tensor(bound[0], "taylor", "output");
+  const int level = static_cast<int>(as_int(bound[1]));
+  const std::vector<Tensor> series = autograd::series_at(curve, level);
+  return Py_BuildValue("(NN)", wrap(autograd::strip_tangent(curve, level)),
+                       wrap_tuple(series.data(), series.size()));
 }
 PyObject* any_open(PyObject*) { return PyBool_FromLong(autograd::any_level_open()); }
 
@@ -88,6 +111,10 @@ void add_transforms(PyObject* module) {
       method<&close_batch>("_close_batch_level", "Close a level of vmap."),
       method<&open_grad>("_open_grad_level", "Open a grad level; returns its number."),
       method<&close_grad>("_close_grad_level", "Close a grad level."),
+      method<&open_taylor>("_open_taylor_level", "Open a Taylor level of some order."),
+      method<&close_taylor>("_close_taylor_level", "Close a Taylor level."),
+      method<&make_curve>("_make_curve", "A tensor with Taylor coefficients 1, 2, ..."),
+      method<&unpack_curve>("_unpack_curve", "A tensor and its Taylor coefficients 1, 2, ..."),
       method<&any_open>("_any_level_open", "Whether a transform is open on this thread."),
       method<&lift_tensor>("_lift", "A tensor seen from inside a level; dim -1: not batched."),
       method<&lower_tensor>("_lower", "What a tensor is outside of a grad level."),

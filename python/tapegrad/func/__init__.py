@@ -26,6 +26,8 @@ from tapegrad.func._jacobians import hessian as hessian
 from tapegrad.func._jacobians import jacfwd as jacfwd
 from tapegrad.func._jacobians import jacobian as jacobian
 from tapegrad.func._jacobians import jacrev as jacrev
+from tapegrad.func._taylor import laplacian as laplacian
+from tapegrad.func._taylor import taylor as taylor
 from tapegrad.func._vmap import vmap as vmap
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "jacobian",
     "jacrev",
     "jvp",
+    "laplacian",
     "linearize",
     "stack_module_state",
+    "taylor",
     "value_and_grad",
     "vhp",
     "vjp",
