@@ -52,6 +52,26 @@ def poisson(params: Params, points: jax.Array, right: jax.Array) -> jax.Array:
     return jnp.mean((laplacian - right) ** 2)
 
 
+def network(params: Params, point: jax.Array) -> jax.Array:
+    return forward(jnp.tanh, params, point)[0]
+
+
+def hessians(params: Params, points: jax.Array) -> jax.Array:
+    return jax.vmap(jax.hessian(network, 1), in_axes=(None, 0))(params, points)
+
+
+def laplacians(params: Params, points: jax.Array) -> jax.Array:
+    return jnp.trace(hessians(params, points), axis1=1, axis2=2)
+
+
+def sample_gradients(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
+    def loss(each: Params, sample: jax.Array, label: jax.Array) -> jax.Array:
+        return classify(each, sample[None], label[None])
+
+    every: Params = jax.vmap(jax.grad(loss), in_axes=(None, 0, 0))(params, x, y)
+    return jnp.swapaxes(every[0][0], 1, 2)
+
+
 # Optimizers: state is (parameters, first moments, second moments, steps) -------------------------
 
 
@@ -200,6 +220,21 @@ def builders() -> dict[str, Builder]:
         ),
         "pinn": trainer(
             w.PINN, poisson, adam_update, lambda: (w.uniform((256, 2), 1), w.uniform((256,), 2))
+        ),
+        "hessian": call(hessians, lambda: (fresh(w.SMALL_MLP), jnp.array(w.uniform((64, 2), 1)))),
+        "laplacian": call(
+            laplacians, lambda: (fresh(w.SMALL_MLP), jnp.array(w.uniform((256, 2), 1)))
+        ),
+        "laplacian-reverse": call(
+            laplacians, lambda: (fresh(w.SMALL_MLP), jnp.array(w.uniform((256, 2), 1)))
+        ),
+        "per-sample": call(
+            sample_gradients,
+            lambda: (
+                fresh(w.SAMPLE_MLP),
+                jnp.array(w.uniform((64, 64), 1)),
+                jnp.array(w.labels(64, 10)),
+            ),
         ),
         "mlp-image": trainer(
             w.IMAGE_MLP,

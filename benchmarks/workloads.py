@@ -20,6 +20,8 @@ Array = NDArray[Any]
 Step = Callable[[], Any]
 
 TANH_MLP = (2, 64, 64, 1)
+SMALL_MLP = (2, 32, 32, 1)  # of the Hessian and the Laplacian
+SAMPLE_MLP = (64, 128, 10)
 RELU_MLP = (4, 32, 3)
 IMAGE_MLP = (784, 512, 256, 10)
 WIDE_MLP = (1024, 2048, 2048, 1024)
@@ -173,6 +175,66 @@ def pinn(torch: Any) -> Step:
     return step
 
 
+# Transforms ------------------------------------------------------------------------------------
+
+
+def pure_mlp(torch: Any, sizes: tuple[int, ...], activation: Any) -> tuple[Any, Any]:
+    """Parameters, and the network as a function of them and of one input."""
+    params = [(tensor(torch, weight), tensor(torch, bias)) for weight, bias in layers(sizes)]
+    linear = torch.nn.functional.linear
+
+    def forward(each: Any, x: Any) -> Any:
+        for weight, bias in each[:-1]:
+            x = activation(linear(x, weight, bias))
+        return linear(x, *each[-1])
+
+    return params, forward
+
+
+def hessian(torch: Any) -> Step:
+    params, forward = pure_mlp(torch, SMALL_MLP, torch.tanh)
+    points = tensor(torch, uniform((64, 2), 1))
+    every = torch.func.vmap(torch.func.hessian(lambda x: forward(params, x)[0]))
+    return lambda: every(points)
+
+
+def laplacian(torch: Any) -> Step:
+    """By Taylor mode where the library has it, else as `laplacian_by_reverse`."""
+    if not hasattr(torch.func, "laplacian"):
+        return laplacian_by_reverse(torch)
+    params, forward = pure_mlp(torch, SMALL_MLP, torch.tanh)
+    points = tensor(torch, uniform((256, 2), 1))
+    every = torch.func.vmap(torch.func.laplacian(lambda x: forward(params, x)[0]))
+    return lambda: every(points)
+
+
+def laplacian_by_reverse(torch: Any) -> Step:
+    """Reverse mode through reverse mode, by each coordinate."""
+    params, forward = pure_mlp(torch, SMALL_MLP, torch.tanh)
+    points = tensor(torch, uniform((256, 2), 1)).requires_grad_()
+    grad = torch.autograd.grad
+
+    def step() -> Any:
+        slope = grad(forward(params, points).sum(), points, create_graph=True)[0]
+        xx = grad(slope[:, 0].sum(), points, retain_graph=True)[0][:, 0]
+        yy = grad(slope[:, 1].sum(), points)[0][:, 1]
+        return xx + yy
+
+    return step
+
+
+def per_sample(torch: Any) -> Step:
+    """One gradient of all weights for each of 64 samples."""
+    params, forward = pure_mlp(torch, SAMPLE_MLP, torch.relu)
+    x, target = tensor(torch, uniform((64, 64), 1)), tensor(torch, labels(64, 10))
+
+    def loss(each: Any, sample: Any, label: Any) -> Any:
+        return torch.nn.functional.cross_entropy(forward(each, sample), label)
+
+    every = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))
+    return lambda: every(params, x, target)[0][0]
+
+
 def scalar_chain(torch: Any) -> Step:
     x = torch.tensor(0.5, requires_grad=True)
     factor = torch.tensor(0.5)
@@ -310,7 +372,11 @@ def rows() -> list[Workload]:
             {"torch": 7.0, "jax": 1.0},
             mlp_flops(TANH_MLP, 64),
         ),
-        Workload("pinn", "PINN 2-32-32-32-1, batch 256", pinn, "calls", TWICE),
+        Workload("pinn", "PINN 2-32-32-32-1, batch 256", pinn, "calls", {"torch": 3.0, "jax": 2.0}),
+        Workload("hessian", "Hessian, MLP 2-32-32-1, 64 points", hessian, "calls", {"torch": 5.0}),
+        Workload("laplacian", "Laplacian by Taylor mode, 256 points", laplacian, "calls"),
+        Workload("laplacian-reverse", "Laplacian by reverse twice", laplacian_by_reverse, "calls"),
+        Workload("per-sample", "64 gradients, MLP 64-128-10", per_sample, "memory", {"torch": 3.0}),
         Workload(
             "mlp-image",
             "MLP 784-512-256-10, batch 128, Adam",
