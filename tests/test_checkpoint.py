@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
+from support import run_in_threads
 from tapegrad import func
 from tapegrad.autograd import grad, graph
 from tapegrad.nn import functional as F
@@ -267,6 +268,24 @@ def test_nested_derivatives_of_func_are_right_or_refused(x):
     )
     with pytest.raises(NotImplementedError, match="not inside nested ones"):
         func.hessian(lambda w: model_in_checkpoint(w, x).sum())(w)
+
+
+def test_threads_that_walk_one_retained_graph(x):
+    a = x.clone().requires_grad_()
+
+    def f(b):
+        for _ in range(20):
+            b = (b.sin() * b.cos()).tanh()
+        return b
+
+    y = checkpoint(f, checkpoint(f, a)).sum()
+    (want,) = grad(f(f(a)).sum(), a)
+
+    def walk():
+        return [grad(y, a, retain_graph=True)[0] for _ in range(20)]
+
+    for grads in run_in_threads(walk, walk, walk):
+        assert all(same(g, want) for g in grads)
 
 
 # --- early stop -----------------------------------------------------------------------------------

@@ -183,6 +183,22 @@ def test_views_and_in_place_operations_pass_through_hooks():
     np.testing.assert_allclose(x.grad.numpy(), xt.grad.numpy(), rtol=1e-14)
 
 
+@pytest.mark.parametrize("pack", [identity, tg.Tensor.detach, lambda t: t.view(-1)])
+def test_changes_in_place_of_what_a_hook_keeps_as_it_is_are_noticed(pack):
+    x = leaf(1.0, 2.0)
+    y = x * 1
+    with graph.saved_tensors_hooks(pack, lambda t: t.view(2)):
+        z = y.sin()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match=r"modified by an inplace operation.*that a pack hook"):
+        z.sum().backward()
+    with graph.saved_tensors_hooks(lambda t: t.detach().clone(), identity):
+        z = y.sin()
+    y.add_(1)
+    z.sum().backward()  # the hook's copy is as it was
+    np.testing.assert_allclose(x.grad.numpy(), np.cos([2.0, 3.0]))
+
+
 # --- errors ---------------------------------------------------------------------------------------
 
 

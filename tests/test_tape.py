@@ -91,6 +91,8 @@ def test_nothing_on_the_tape():
     assert "nothing is on the tape" in graph.tape(tg.ones(2))
     with pytest.raises(TypeError, match="tape"):
         graph.tape([3])
+    with pytest.raises(TypeError, match="sequence of tensors, got int"):
+        graph.tape(3)
 
 
 def test_the_page_about_memory_shows_what_it_says():

@@ -6,6 +6,7 @@
 #include "autograd/anomaly.h"
 #include "autograd/meta.h"
 #include "autograd/saved.h"
+#include "core/text.h"
 #include "python/autograd.h"
 #include "python/convert.h"
 #include "tapegrad/autograd.h"
@@ -20,8 +21,14 @@ namespace {
 
 class PyPacked final : public PackedTensor {
  public:
-  PyPacked(SharedObject packed, SharedObject unpack)
-      : packed_(std::move(packed)), unpack_(std::move(unpack)) {}
+  PyPacked(SharedObject packed, SharedObject unpack, const Tensor& tensor)
+      : packed_(std::move(packed)), unpack_(std::move(unpack)) {
+    // A tensor on the same memory keeps it alive, so its version goes on to mean something.
+    if (is_tensor(packed_.get()) && python::unwrap(packed_.get())->storage() == tensor->storage()) {
+      shared_ = tensor->storage();
+      version_ = tensor->version();
+    }
+  }
 
   Tensor unpack() override {
     const AcquireGil gil;
@@ -32,10 +39,21 @@ class PyPacked final : public PackedTensor {
             "Output of saved tensor unpack_hook expected to be a Tensor but got result of type %s",
             type_name(result.get()).c_str());
     }
-    return python::unwrap(result.get());
+    const Tensor& tensor = python::unwrap(result.get());
+    if (tensor->storage() == shared_ && tensor->version() != version_) {
+      throw GradError(core::text(
+          "one of the variables needed for gradient computation has been modified by an inplace "
+          "operation: the ",
+          core::describe(tensor), " that a pack hook kept as it was is at version ",
+          tensor->version(), "; expected version ", version_,
+          " instead. Make the change out of place, or let the hook keep a clone()"));
+    }
+    return tensor;
   }
 
  private:
+  const core::Storage* shared_ = nullptr;
+  uint32_t version_ = 0;
   SharedObject packed_;
   SharedObject unpack_;
 };
@@ -47,7 +65,7 @@ struct PyPackHook {
     const AcquireGil gil;
     const Ref argument = checked(wrap(tensor));
     const Ref packed = checked(PyObject_CallOneArg(pack.get(), argument.get()));
-    return std::make_unique<PyPacked>(SharedObject(packed.get()), unpack);
+    return std::make_unique<PyPacked>(SharedObject(packed.get()), unpack, tensor);
   }
 };
 

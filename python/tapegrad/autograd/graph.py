@@ -47,7 +47,9 @@ class saved_tensors_hooks:
         dtype. With ``retain_graph=True`` each pass calls it again.
 
     Hooks nest: the innermost ones count. They belong to the thread and to the graph recorded in
-    the block, wherever ``backward`` runs. Changes of a packed tensor in place cannot be noticed.
+    the block, wherever ``backward`` runs. Where the pack hook returns a tensor on the same memory,
+    changes in place are noticed as without hooks; inside other objects they cannot be.
+
     An exception in a hook arrives where the operation, or ``backward``, was called.
     ``RuntimeError`` when the pack hook changes its tensor or hooks are disabled, ``TypeError``
     when the unpack hook returns no tensor.
@@ -178,7 +180,11 @@ def tape(tensors: Tensor | Sequence[Tensor]) -> Tape:
      4  sum        3       float32 ()
     4 entries, 80 B saved, none of it in leaves
     """
-    roots = (tensors,) if isinstance(tensors, _C.Tensor) else tuple(tensors)
+    roots = (tensors,) if isinstance(tensors, _C.Tensor) else tensors
+    if not isinstance(roots, (list, tuple)):
+        raise TypeError(
+            f"tape: expected a tensor or a sequence of tensors, got {type(tensors).__name__}"
+        )
     rows = _C._tape(roots)
     if not rows:
         return Tape("nothing is on the tape: no tensor here requires a gradient")

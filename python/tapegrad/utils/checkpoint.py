@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import contextmanager, nullcontext
+from threading import get_ident
 
 from tapegrad import _C
 from tapegrad.autograd.grad_mode import enable_grad
@@ -261,7 +262,7 @@ class _Frame:
         self.holders: list[weakref.ref[_Holder]] = []
         self.saved: list[tuple[tuple[int, ...], Any]] = []  # shape and dtype, by number
         self.lines: list[str] = []
-        self.again: dict[int, Tensor] = {}
+        self.again: dict[tuple[int, int], Tensor] = {}  # by thread and number
         self.complete = False
 
     # --- the first run ------------------------------------------------------------------------
@@ -275,10 +276,11 @@ class _Frame:
         return holder
 
     def unpack(self, holder: _Holder) -> Tensor:
-        if holder.number not in self.again:
+        key = get_ident(), holder.number
+        if key not in self.again:
             self.recompute()
         try:
-            return self.again.pop(holder.number)
+            return self.again.pop(key)
         except KeyError:
             raise CheckpointError(
                 "checkpoint: the second run of the function did not compute tensor "
@@ -307,7 +309,8 @@ class _Frame:
                 if stop.args[0] is not run:
                     raise
         run.compare()
-        self.again.update(run.tensors)
+        thread = get_ident()
+        self.again.update(((thread, number), t) for number, t in run.tensors.items())
 
 
 class _Run:
