@@ -123,6 +123,18 @@ bool may_overlap(const Layout& layout) {
   return false;
 }
 
+/// The window in each of `count` stretches of memory, one after the other.
+WindowRef batched(const Window& w, int64_t count) {
+  const int64_t origin = std::min(w.base.offset, w.view.offset);
+  const int64_t extent = std::max(w.base.end(), w.view.end()) - origin;
+  const auto repeated = [&](Layout layout) {
+    layout.sizes.insert(0, count);
+    layout.strides.insert(0, extent);
+    return layout;
+  };
+  return std::make_shared<const Window>(Window{repeated(w.base), repeated(w.view)});
+}
+
 // The three linear maps between tensors of the base's shape and of the window's shape. Put and take
 // are adjoint to each other, clear is its own adjoint.
 
@@ -133,6 +145,9 @@ struct TakeRule : autograd::Rule {
   static constexpr const char* name = "AsStridedTake";
   static constexpr bool linear = true;
   WindowRef window;
+  Tensor batch(const autograd::Batch& b) const {
+    return autograd::enter(TakeRule{{}, batched(*window, b.size())}, b.front(0));
+  }
   Tensor forward(Inputs in) const {
     const Stretch stretch(*window, in[0].dtype());
     kernels::copy_values(at(stretch.memory, window->base, stretch.origin), in[0]);
@@ -146,6 +161,9 @@ struct PutRule : autograd::Rule {
   static constexpr const char* name = "AsStridedPut";
   static constexpr bool linear = true;
   WindowRef window;
+  Tensor batch(const autograd::Batch& b) const {
+    return autograd::enter(PutRule{{}, batched(*window, b.size())}, b.front(0));
+  }
   Tensor forward(Inputs in) const {
     const Stretch stretch(*window, in[0].dtype());
     const Tensor target = at(stretch.memory, window->view, stretch.origin);
@@ -165,6 +183,9 @@ struct ClearRule : autograd::Rule {
   static constexpr const char* name = "AsStridedClear";
   static constexpr bool linear = true;
   WindowRef window;
+  Tensor batch(const autograd::Batch& b) const {
+    return autograd::enter(ClearRule{{}, batched(*window, b.size())}, b.front(0));
+  }
   Tensor forward(Inputs in) const {
     const Stretch stretch(*window, in[0].dtype());
     const Tensor result = at(stretch.memory, window->base, stretch.origin);
@@ -179,6 +200,15 @@ struct AsStridedRule : autograd::Rule {
   static constexpr const char* name = "AsStrided";
   static constexpr bool is_view = true;
   WindowRef window;
+  Tensor batch(const autograd::Batch& b) const {
+    const Tensor x = b.front(0);
+    Layout view = window->view;
+    view.sizes.insert(0, b.size());
+    view.strides.insert(0, x.strides()[0]);
+    view.offset += x.storage_offset() - window->base.offset;
+    const WindowRef whole = std::make_shared<const Window>(Window{Layout(x), view});
+    return autograd::enter(AsStridedRule{{}, whole}, x);
+  }
   Tensor forward(Inputs in) const {
     // From where the input begins: a sample of a batch lies elsewhere than the base did.
     const int64_t offset = in[0].storage_offset() + window->view.offset - window->base.offset;
@@ -194,6 +224,9 @@ struct AsStridedRule : autograd::Rule {
 struct CopySlicesRule : autograd::Rule {
   static constexpr const char* name = "CopySlices";
   WindowRef window;
+  Tensor batch(const autograd::Batch& b) const {
+    return autograd::enter(CopySlicesRule{{}, batched(*window, b.size())}, b.front(0), b.front(1));
+  }
   Tensor forward(Inputs in) const {
     const Stretch stretch(*window, in[0].dtype());
     const Tensor result = at(stretch.memory, window->base, stretch.origin);
