@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from tapegrad.examples import _training, digits, fashion
+from tapegrad.examples import _training, digits, ensemble, fashion, per_sample
 
 
 def start(name, *options, **kwargs):
@@ -174,3 +174,21 @@ def test_activations_on_disk_give_the_same_loss_in_less_memory():
     assert losses[0] == losses[1]
     less = re.fullmatch(r"0 files left, (\S+) times less memory, same loss: True", lines[2])
     assert float(less.group(1)) > 2
+
+
+def test_gradients_of_samples_equal_those_of_a_loop(capsys):
+    assert per_sample.main(["--samples", "12"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("MLP 64-128-10: 12 gradients in ")
+    assert lines[1].startswith("two convolutions: 12 gradients in ")
+    assert float(lines[-1].rpartition(" ")[2]) < 1e-5
+
+
+def test_an_ensemble_learns_and_knows_where_it_does_not_know(capsys):
+    assert ensemble.main(["--networks", "20", "--steps", "150"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    inside, outside = re.search(
+        r"spread ([\d.]+) on the data, ([\d.]+) outside", lines[-2]
+    ).groups()
+    assert float(outside) > 2 * float(inside)
+    assert float(lines[-1].rpartition(" ")[2]) < 0.1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import tapegrad as tg
@@ -34,7 +35,8 @@ class Convolution(nn.Module):
     def forward(self, image: tg.Tensor) -> tg.Tensor:
         """(channels, height, width) to (outputs, height - 2, width - 2)."""
         windows = image.unfold(1, 3, 1).unfold(2, 3, 1).permute(1, 2, 0, 3, 4)
-        return self.linear(windows.flatten(2)).permute(2, 0, 1)
+        rows: tg.Tensor = self.linear(windows.flatten(2))
+        return rows.permute(2, 0, 1)
 
 
 def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
@@ -99,11 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
         x = images.reshape(options.samples, *shape)
         parameters = {key: p.detach() for key, p in model.named_parameters()}
         batched = sample_gradients(model)
-        gradients, together = timed(lambda f=batched, p=parameters, x=x: f(p, x, labels))
-        reference, one_by_one = timed(lambda m=model, x=x: by_loop(m, x, labels))
-        worst = max(
-            worst, *(float((gradients[k] - reference[k]).abs().max()) for k in reference)
-        )
+        gradients, together = timed(partial(batched, parameters, x, labels))
+        reference, one_by_one = timed(partial(by_loop, model, x, labels))
+        worst = max(worst, *(float((gradients[k] - reference[k]).abs().max()) for k in reference))
         norms = sum(g.flatten(1).square().sum(1) for g in gradients.values()).sqrt()
         print(
             f"{name}: {options.samples} gradients in {1e3 * together:.2f} ms, by a loop in "
