@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import doctest
 import gc
 import math
+import pathlib
 import weakref
 from typing import Any
 
@@ -660,3 +662,11 @@ def test_parameters_to_vector_and_back() -> None:
     with pytest.raises(ValueError, match="no parameters"):
         utils.parameters_to_vector([])
     assert params[0].tolist() == new[:12].reshape(3, 4).tolist()
+
+
+def test_the_page_of_optimizers_runs_and_names_them_all() -> None:
+    page = pathlib.Path(__file__).parents[1] / "docs" / "optimizers.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+    names = [n for n in (*optim.__all__, *optim.lr_scheduler.__all__) if n[0].isupper()]
+    text = page.read_text(encoding="utf-8")
+    assert [n for n in names if f"`{n}`" not in text] == ["Optimizer", "LRScheduler"]
