@@ -47,8 +47,11 @@ def test_the_mode_nests_and_comes_back():
     with pytest.raises(KeyError), detect_anomaly():
         raise KeyError
     assert not is_anomaly_enabled()
-    set_detect_anomaly(True)
-    assert is_anomaly_enabled()
+    set_detect_anomaly(True, check_nan=False)
+    assert tg.is_anomaly_enabled()
+    assert not tg.is_anomaly_check_nan_enabled()
+    tg.set_anomaly_enabled(True)
+    assert tg.is_anomaly_check_nan_enabled()
     set_detect_anomaly(mode=False)
     assert not is_anomaly_enabled()
 

@@ -57,6 +57,11 @@ if TYPE_CHECKING:
     from tapegrad._tensor_types import LongTensor as LongTensor
     from tapegrad._tensor_types import ShortTensor as ShortTensor
     from tapegrad.amp import autocast as autocast
+    from tapegrad.autograd.anomaly_mode import (
+        is_anomaly_check_nan_enabled as is_anomaly_check_nan_enabled,
+    )
+    from tapegrad.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
+    from tapegrad.autograd.anomaly_mode import set_anomaly_enabled as set_anomaly_enabled
     from tapegrad.autograd.grad_mode import enable_grad as enable_grad
     from tapegrad.autograd.grad_mode import inference_mode as inference_mode
     from tapegrad.autograd.grad_mode import no_grad as no_grad
@@ -87,6 +92,9 @@ _LAZY: dict[str, str | None] = {
     "enable_grad": "autograd.grad_mode",
     "set_grad_enabled": "autograd.grad_mode",
     "inference_mode": "autograd.grad_mode",
+    "is_anomaly_check_nan_enabled": "autograd.anomaly_mode",
+    "is_anomaly_enabled": "autograd.anomaly_mode",
+    "set_anomaly_enabled": "autograd.anomaly_mode",
     "save": "serialization",
     "load": "serialization",
     "autocast": "amp",

@@ -10,7 +10,13 @@ if TYPE_CHECKING:
     from typing import Any
     from weakref import ReferenceType
 
-__all__ = ["detect_anomaly", "is_anomaly_enabled", "set_detect_anomaly"]
+__all__ = [
+    "detect_anomaly",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
+    "set_anomaly_enabled",
+    "set_detect_anomaly",
+]
 
 
 class set_detect_anomaly:
@@ -100,6 +106,23 @@ class detect_anomaly:
 def is_anomaly_enabled() -> bool:
     """Whether anomaly mode is on for this thread."""
     return _C._anomaly_mode()[0]
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether anomaly mode of this thread, where it is on, makes NaN an error."""
+    return _C._anomaly_mode()[1]
+
+
+def set_anomaly_enabled(mode: bool, check_nan: bool = True) -> None:
+    """Switch anomaly mode of this thread on or off; :class:`set_detect_anomaly` also undoes it.
+
+    >>> import tapegrad as tg
+    >>> tg.set_anomaly_enabled(True, check_nan=False)
+    >>> tg.is_anomaly_enabled(), tg.is_anomaly_check_nan_enabled()
+    (True, False)
+    >>> tg.set_anomaly_enabled(False)
+    """
+    _C._set_anomaly_mode(mode, check_nan)
 
 
 # --- for the messages: called from C++ ------------------------------------------------------------
