@@ -1,4 +1,4 @@
-"""What every operation of the table keeps: unnoticed changes, hooks, checkpoints, freed memory."""
+"""What the operations of the table keep: changes, hooks, checkpoints, anomaly mode, freeing."""
 
 from __future__ import annotations
 
@@ -143,3 +143,14 @@ def test_what_was_kept_is_freed_by_the_pass(op: Op, sample: Sample) -> None:
     for node in nodes:
         with pytest.raises(RuntimeError, match="a second time"):
             node.saved_tensors
+
+
+@each_op
+def test_anomaly_mode_changes_no_gradient(op: Op, sample: Sample) -> None:
+    f, inputs = closure(op, sample)
+    plain = pull(f(*inputs), inputs)
+    with tg.autograd.set_detect_anomaly(True):
+        outputs = f(*inputs)
+        lines = graph.tape(outputs).splitlines()
+        assert all_equal(plain, pull(outputs, inputs))
+    assert all(".py:" in line for line in lines[1:-1] if line.split()[1] != "leaf"), lines
