@@ -172,7 +172,7 @@ const SavedTensor& find_saved(const Node& node, bool is_output, int index) {
 namespace {
 
 struct KeepRule : Rule {
-  static constexpr const char* name = "Keep";
+  static constexpr const char* name = "checkpoint";  // who uses it, for errors
   void pull(Pull&) const {}
 };
 
