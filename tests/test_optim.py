@@ -408,11 +408,12 @@ def test_an_option_that_needs_state_cannot_come_late() -> None:
     assert optimizer.state[w]["step"].item() == 1
 
 
+@pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("name", sorted(BAD_OPTIONS))
-def test_a_gradient_that_does_not_fit_changes_nothing(name: str) -> None:
+def test_a_gradient_that_does_not_fit_changes_nothing(name: str, grouped: bool) -> None:
     a, b = (tg.ones(2, requires_grad=True) for _ in range(2))
     a.grad = tg.ones(2)
-    optimizer = getattr(optim, name)([a, b])
+    optimizer = getattr(optim, name)([{"params": a}, {"params": b}] if grouped else [a, b])
     before = len(optimizer.state)
     b.grad = tg.ones(2)
     b.data = tg.ones(3)

@@ -316,6 +316,7 @@ def update_(
     weight_decay: float = 0,
     shrink: float = 1,
     first: Sequence[bool] | None = None,
+    check_only: bool = False,
 ) -> None: ...
 def rules() -> dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]: ...
 """

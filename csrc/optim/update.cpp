@@ -206,7 +206,7 @@ void update_(const Rule& rule, const char* op, TensorRefs params, TensorList gra
   for (size_t k = 0; k < rule.states.size(); ++k) list.add_state(rule.states[k], state.states[k]);
   check_scalars(rule, op, list, state.scalars);
   const std::vector<Update>& updates = list.updates();
-  if (updates.empty()) return;
+  if (updates.empty() || options.check_only) return;
   const Tensor numbers = core::make_tensor(
       {static_cast<int64_t>(updates.size()) * kernels::kUpdateNumbers}, DType::Float64);
   std::vector<ScalarState> moved(updates.size());

@@ -19,6 +19,7 @@ namespace tapegrad::optim {
 struct StepOptions {
   std::span<const double> options;  // hyperparameters, in the order of Rule::options
   kernels::CommonNumbers<double> common = {1, 0, 1};
+  bool check_only = false;  // throw what the step would throw, and change nothing
 };
 
 /// The state of the parameters, one list an entry of Rule::states and Rule::scalars.

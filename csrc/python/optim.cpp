@@ -99,9 +99,9 @@ std::vector<double> numbers(PyObject* object, const optim::Rule& rule) {
 }
 
 PyObject* update(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
-  const Bound<11> bound("update_",
+  const Bound<12> bound("update_",
                         {"rule", "name", "params", "grads", "states", "scalars", "options",
-                         "factor", "weight_decay", "shrink", "first"},
+                         "factor", "weight_decay", "shrink", "first", "check_only"},
                         7, args, nargs, kwnames);
   const optim::Rule& rule = optim::find_rule(to_string(bound[0]));
   const std::string name = to_string(bound[1]);
@@ -121,7 +121,8 @@ PyObject* update(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames)
     return bound.has(i) ? number(bound[i]) : otherwise;
   };
   const optim::StepOptions step{.options = options,
-                                .common = {common(7, 1), common(8, 0), common(9, 1)}};
+                                .common = {common(7, 1), common(8, 0), common(9, 1)},
+                                .check_only = bound.has(11) && flag(bound[11])};
   {
     const ReleaseGil released(params.is_large());
     optim::update_(rule, name.c_str(), params, grads,

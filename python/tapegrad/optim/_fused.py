@@ -6,6 +6,8 @@ hyperparameters (``_options``), and from which values its state starts (``_start
 
 from __future__ import annotations
 
+from functools import partial
+
 from tapegrad import _C
 from tapegrad.autograd.grad_mode import enable_grad
 from tapegrad.optim._kernels import RULES, update_
@@ -71,8 +73,18 @@ class FusedOptimizer(Optimizer):
         dtype is not its parameter's; nothing is changed then.
         """
         loss = None if closure is None else run_closure(closure)
-        for group in self.param_groups:
-            self._update(group)
+        fused = [g for g in self.param_groups if not g.get("differentiable")]
+        calls = [self._call(group) for group in fused]
+        for call, _ in calls[1:]:  # the first one checks itself before it changes anything
+            call(check_only=True)
+        for call, fresh in calls:
+            call()
+            if fresh:
+                self.state.update(fresh)
+        if len(fused) != len(self.param_groups):
+            for group in self.param_groups:
+                if group.get("differentiable"):
+                    self._update_recorded(group, self._rule(group))
         self.__dict__.pop("_gradient_factor", None)
         return loss
 
@@ -81,11 +93,9 @@ class FusedOptimizer(Optimizer):
         self.__dict__.pop("_gradient_factor", None)
         super().zero_grad(set_to_none)
 
-    def _update(self, group: dict[str, Any]) -> None:
+    def _call(self, group: dict[str, Any]) -> tuple[partial[None], dict[Tensor, State]]:
+        """The call that updates a group, and the state that is new."""
         rule = self._rule(group)
-        if group.get("differentiable"):
-            self._update_recorded(group, rule)
-            return
         params, states, fresh = self._gather(group, rule)
         decay = float(group.get("weight_decay", 0))
         apart = decay != 0 and self._decays_apart(group)
@@ -97,7 +107,8 @@ class FusedOptimizer(Optimizer):
                 f"{type(self).__name__}: the state of a parameter has no {error}; an option that "
                 "needs it was switched on after the first step"
             ) from None
-        update_(
+        call = partial(
+            update_,
             rule.name,
             type(self).__name__,
             params,
@@ -110,8 +121,7 @@ class FusedOptimizer(Optimizer):
             1 - float(group["lr"]) * decay if apart else 1.0,
             [param in fresh for param in params] if fresh else None,
         )
-        if fresh:
-            self.state.update(fresh)
+        return call, fresh
 
     def _update_recorded(self, group: dict[str, Any], rule: Rule) -> None:
         """The step in tensor operations, which gradients flow through."""

@@ -1,10 +1,11 @@
 """The fused updates of the extension module, and the contract that both sides keep.
 
 ``update_(rule, name, params, grads, states, scalars, options, factor=1, weight_decay=0, shrink=1,
-first=None) -> None`` updates all parameters of one group by one rule, in place, without recording
-anything and with the GIL released while it computes. It may not fail halfway: it checks every
-operand first and raises (naming the optimizer ``name``, the parameter's position, shapes and
-dtypes) before it changes anything. Every write bumps the version counter of the tensor written.
+first=None, check_only=False) -> None`` updates all parameters of one group by one rule, in place,
+without recording anything and with the GIL released while it computes. It may not fail halfway: it
+checks every operand first and raises (naming the optimizer ``name``, the parameter's position,
+shapes and dtypes) before it changes anything. Every write bumps the version counter of the tensor
+written.
 
 ``grads`` is a list like ``params`` with ``None`` for parameters to skip, or ``None`` as a whole:
 then the ``.grad`` of every parameter is read, and those that have none are skipped. ``states`` has
@@ -16,7 +17,8 @@ hyperparameters in the rule's order. With p the parameter, the gradient that the
     p *= shrink
     g = factor * grad + weight_decay * p
 
-``first`` marks parameters that were never updated (read by ``sgd_momentum``). ``rules()`` is a dict
+``first`` marks parameters that were never updated (read by ``sgd_momentum``); ``check_only`` raises
+what the call would raise and changes nothing. ``rules()`` is a dict
 from the rule's name to the names of its states, scalars and options.
 """
 

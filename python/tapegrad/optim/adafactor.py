@@ -93,19 +93,20 @@ class Adafactor(Optimizer):
         """
         loss = run_closure(closure)
         with no_grad():
-            for group in self.param_groups:
-                self._update_group(group)
+            used = [
+                (param, group)
+                for group in self.param_groups
+                for param in group["params"]
+                if param.grad is not None
+            ]
+            for param, _ in used:
+                _check(param, param.grad)
+            for param, group in used:
+                state = self.state[param]
+                if not state:
+                    state.update(_new_state(param))
+                _update(param, param.grad, state, group)
         return loss
-
-    def _update_group(self, group: dict[str, Any]) -> None:
-        used = [p for p in group["params"] if p.grad is not None]
-        for param in used:
-            _check(param, param.grad)
-        for param in used:
-            state = self.state[param]
-            if not state:
-                state.update(_new_state(param))
-            _update(param, param.grad, state, group)
 
 
 def _check(param: Tensor, grad: Any) -> None:

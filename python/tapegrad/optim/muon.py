@@ -107,18 +107,23 @@ class Muon(Optimizer):
         """
         loss = run_closure(closure)
         with no_grad():
-            for group in self.param_groups:
-                for param in group["params"]:
-                    if param.grad is not None:
-                        self._update(param, param.grad, group)
+            used = [
+                (param, group)
+                for group in self.param_groups
+                for param in group["params"]
+                if param.grad is not None
+            ]
+            for param, _ in used:
+                if param.dim() != 2 or param.grad.shape != param.shape:
+                    raise ValueError(
+                        f"Muon: a parameter has shape {tuple(param.shape)}, its gradient "
+                        f"{tuple(param.grad.shape)}; both must be the same matrix"
+                    )
+            for param, group in used:
+                self._update(param, param.grad, group)
         return loss
 
     def _update(self, param: Tensor, grad: Tensor, group: dict[str, Any]) -> None:
-        if grad.shape != param.shape:
-            raise ValueError(
-                f"Muon: a parameter has shape {tuple(param.shape)}, its gradient "
-                f"{tuple(grad.shape)}"
-            )
         state = self.state[param]
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = _C.zeros_like(grad)
