@@ -186,3 +186,98 @@ def test_far_places_are_read_and_written_in_order() -> None:
     table = x.reshape(-1, 4)
     few = index[:20000] % 25000
     np.testing.assert_array_equal(tg.tensor(table)[tg.tensor(few)].numpy(), table[few])
+
+
+@pytest.mark.parametrize("name", ["scatter_reduce", "index_reduce"])
+@pytest.mark.parametrize("reduce", ["amax", "amin"])
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.filterwarnings("ignore:index_reduce")
+def test_ties_share_the_gradient_as_in_pytorch(name: str, reduce: str, include_self: bool) -> None:
+    x = np.array([2.0, 1.0, 3.0, 5.0], np.float32)
+    src = np.array([2.0, 2.0, 1.0, 3.0, 3.0, 0.0], np.float32)
+    index = np.array([0, 0, 1, 2, 2, 2])
+    grads = []
+    for module in (tg, torch):
+        a, b = (module.tensor(v, requires_grad=True) for v in (x, src))
+        y = getattr(module, name)(a, 0, module.tensor(index), b, reduce, include_self=include_self)
+        y.backward(module.tensor(np.arange(1.0, 5.0, dtype=np.float32)))
+        grads.append([y.detach(), a.grad, b.grad])
+    for ours, theirs in zip(*grads, strict=True):
+        assert_same(ours, theirs)
+
+
+ACTIVATIONS = """gelu silu elu celu selu softplus leaky_relu hardsigmoid hardswish mish hardshrink
+softshrink logsigmoid glu"""
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS.split())
+def test_activations_that_take_no_integers(name: str) -> None:
+    with pytest.raises(NotImplementedError):
+        getattr(torch.nn.functional, name)(torch.tensor([1, 2]))
+    with pytest.raises(tg.DTypeError, match="floating-point"):
+        getattr(tg.nn.functional, name)(tg.tensor([1, 2]))
+
+
+@pytest.mark.parametrize("name", ["relu", "relu6", "hardtanh", "softsign", "tanhshrink"])
+def test_activations_that_take_integers(name: str) -> None:
+    ours = getattr(tg.nn.functional, name)(tg.tensor([1, 2, -9]))
+    theirs = getattr(torch.nn.functional, name)(torch.tensor([1, 2, -9]))
+    assert str(ours.dtype).split(".")[-1] == str(theirs.dtype).split(".")[-1]
+    assert_same(ours, theirs, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("start", "to"),
+    [
+        ("float32", "int32"),
+        ("float32", "int16"),
+        ("int16", "float64"),
+        ("uint8", "float32"),
+        ("float64", "uint8"),
+        ("int64", "bfloat16"),
+        ("bool", "int8"),
+    ],
+)
+def test_view_reads_the_bits_as_another_type(start: str, to: str) -> None:
+    raw = np.random.default_rng(0).integers(0, 2, (3, 8))
+    ours = tg.tensor(raw).to(getattr(tg, start)).view(getattr(tg, to))
+    theirs = torch.tensor(raw).to(getattr(torch, start)).view(getattr(torch, to))
+    assert tuple(ours.shape) == tuple(theirs.shape)
+    assert ours.stride() == theirs.stride()
+    assert_same(ours.to(tg.float64), theirs.to(torch.float64))
+
+
+def test_view_of_another_type_shares_memory_and_version() -> None:
+    x = tg.ones(4, requires_grad=True)
+    y = x * x
+    bits = y.view(tg.int32)
+    assert not bits.requires_grad
+    bits.zero_()
+    assert y.tolist() == [0.0] * 4
+    kept = tg.ones(4, requires_grad=True)
+    z = kept.exp()
+    total = (z * z).sum()
+    z.view(tg.int32).zero_()
+    with pytest.raises(RuntimeError, match="modified"):
+        total.backward()
+    with pytest.raises(tg.ShapeError, match="multiples"):
+        tg.zeros(3, dtype=tg.int16).view(tg.float32)
+    with pytest.raises(tg.ShapeError, match="side by side"):
+        tg.zeros(4, 4).t().view(tg.int16)
+    with pytest.raises(tg.ShapeError, match="0-d"):
+        tg.zeros(()).view(tg.int16)
+    assert tg.zeros(()).view(tg.int32).item() == 0
+
+
+@pytest.mark.parametrize("name", ["cummax", "cummin"])
+@pytest.mark.parametrize("shape", [(1000,), (5, 77), (3, 16)])
+def test_running_extrema_of_long_lines(name: str, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(5)
+    x = rng.integers(0, 40, shape).astype(np.float32)
+    for nan in (False, True):
+        if nan:
+            x.reshape(-1)[rng.integers(0, x.size, 3)] = NAN
+        values, indices = getattr(tg, name)(tg.tensor(x), -1)
+        expected = getattr(torch, name)(torch.tensor(x), -1)
+        assert_same(values, expected.values)
+        assert_same(indices, expected.indices)

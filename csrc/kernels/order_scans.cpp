@@ -51,6 +51,35 @@ template <bool kSmallest, class T>
   return kSmallest ? x <= best : x >= best;
 }
 
+/// One line of elements side by side. Blocks without a new extremum, nearly all of a long line, are
+/// filled with the old one.
+template <bool kSmallest, class T>
+void extremum_line(const T* x, int64_t n, T* values, int64_t* indices) {
+  constexpr int64_t kBlock = 16;
+  T best = x[0];
+  int64_t place = 0;
+  for (int64_t i = 0; i < n;) {
+    const int64_t count = std::min(kBlock, n - i);
+    if (count == kBlock) {
+      int over = 0;
+      for (int64_t k = i; k < i + kBlock; ++k) over |= takes_over<kSmallest>(x[k], best) ? 1 : 0;
+      if (over == 0) {
+        std::fill(values + i, values + i + kBlock, best);
+        std::fill(indices + i, indices + i + kBlock, place);
+        i += kBlock;
+        continue;
+      }
+    }
+    for (const int64_t end = i + count; i < end; ++i) {
+      const bool over = takes_over<kSmallest>(x[i], best);
+      best = over ? x[i] : best;
+      place = over ? i : place;
+      values[i] = best;
+      indices[i] = place;
+    }
+  }
+}
+
 template <bool kSmallest, class T>
 void extremum_strips(void* const* data, const RunningExtremum& p) {
   const RowShape& s = p.shape;
@@ -59,19 +88,7 @@ void extremum_strips(void* const* data, const RunningExtremum& p) {
     T* values = static_cast<T*>(data[0]) + start;
     int64_t* indices = static_cast<int64_t*>(data[1]) + start;
     const T* x = static_cast<const T*>(data[2]) + start;
-    if (columns == 1) {
-      T best = x[0];
-      int64_t place = 0;
-      for (int64_t i = 0; i < s.n; ++i) {
-        const T now = x[i * s.c];
-        const bool over = takes_over<kSmallest>(now, best);
-        best = over ? now : best;
-        place = over ? i : place;
-        values[i * s.c] = best;
-        indices[i * s.c] = place;
-      }
-      return;
-    }
+    if (s.c == 1) return extremum_line<kSmallest>(x, s.n, values, indices);
     std::copy(x, x + columns, values);
     std::fill(indices, indices + columns, int64_t{0});
     for (int64_t i = 1; i < s.n; ++i) {

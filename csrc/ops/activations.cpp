@@ -351,6 +351,7 @@ Example:
             &prelu);
 
 Tensor glu(const Tensor& input, int64_t dim) {
+  if (!is_floating_point(input.dtype())) refuse_dtype("glu", input, "a floating-point tensor");
   if (input.dim() == 0) throw ShapeError("glu: expected at least one dimension, got a 0-d tensor");
   const int64_t d = wrap_dim("glu", dim, input.dim());
   const int64_t size = input.sizes()[static_cast<int>(d)];

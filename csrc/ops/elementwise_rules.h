@@ -52,9 +52,21 @@ DType unary_result(DType dtype) {
                                    : dtype;
 }
 
+/// Activations that, as PyTorch's, take no integers.
+template <class Row>
+inline constexpr bool kFloatsOnly =
+    std::is_same_v<Row, unary_gelu> || std::is_same_v<Row, unary_gelu_tanh> ||
+    std::is_same_v<Row, unary_silu> || std::is_same_v<Row, unary_elu> ||
+    std::is_same_v<Row, unary_softplus> || std::is_same_v<Row, unary_leaky_relu> ||
+    std::is_same_v<Row, unary_hardsigmoid> || std::is_same_v<Row, unary_hardswish> ||
+    std::is_same_v<Row, unary_mish> || std::is_same_v<Row, unary_hardshrink> ||
+    std::is_same_v<Row, unary_softshrink> || std::is_same_v<Row, unary_logsigmoid>;
+
 template <class Row>
 void check_unary(const Tensor& x) {
   if (is_complex(x.dtype())) refuse_dtype(Row::name, x, "a real tensor");
+  if (kFloatsOnly<Row> && !is_floating_point(x.dtype()))
+    refuse_dtype(Row::name, x, "a floating-point tensor");
   if (Row::domain == Domain::Bits && is_floating_point(x.dtype()))
     refuse_dtype(Row::name, x, "an integer or bool tensor");
 }

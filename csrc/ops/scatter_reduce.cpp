@@ -49,11 +49,36 @@ void refuse_second_order(const Tensor& zeros_met) {
   }
 }
 
+/// What changes nothing in a join.
+Scalar identity_of(JoinOp op, DType dtype) {
+  if (op == JoinOp::Prod) return 1;
+  const bool largest = op == JoinOp::Max;
+  if (is_floating_point(dtype)) {
+    const double infinity = std::numeric_limits<double>::infinity();
+    return largest ? -infinity : infinity;
+  }
+  switch (dtype) {
+    case DType::Bool:
+      return Scalar(!largest);
+    case DType::UInt8:
+      return largest ? 0 : 255;
+    case DType::Int8:
+      return largest ? -128 : 127;
+    case DType::Int16:
+      return largest ? -32768 : 32767;
+    case DType::Int32:
+      return largest ? int64_t{INT32_MIN} : int64_t{INT32_MAX};
+    default:
+      return largest ? INT64_MIN : INT64_MAX;
+  }
+}
+
 /// Inputs: x, src (of x's dtype), index (of src's shape).
 struct ScatterJoinRule : autograd::Rule {
   static constexpr const char* name = "ScatterReduce";
   int dim;
   JoinOp op;
+  bool apart = false;  // places that are written start from nothing, not from x
 
   unsigned saves_inputs(unsigned) const { return 7; }
   unsigned saves_outputs(unsigned) const { return 1; }
@@ -64,8 +89,13 @@ struct ScatterJoinRule : autograd::Rule {
   }
   Tensor forward(autograd::Inputs in) const {
     const DType dtype = accumulation_dtype(in[0].dtype());
-    const Tensor result = to(in[0].detach(), dtype, true);
-    const Tensor dense = contiguous(result);
+    Tensor dense;
+    if (apart) {
+      const Tensor nothing = core::make_scalar(identity_of(op, in[0].dtype()), in[0].dtype());
+      dense = contiguous(to(fill_places(in[0].detach(), dim, in[2], nothing), dtype));
+    } else {
+      dense = contiguous(to(in[0].detach(), dtype, true));
+    }
     join_along(dense, to(in[1].detach(), dtype), in[2], dim, op);
     return to(dense, in[0].dtype());
   }
@@ -78,14 +108,18 @@ struct ScatterJoinRule : autograd::Rule {
   }
 
  private:
-  /// Those that equal the result share its gradient.
+  /// Those that equal the result share its gradient: an x that stood apart takes its share of the
+  /// ties, as in PyTorch, but does not receive it.
   void pull_extremum(autograd::Pull& p, const Tensor& x, const Tensor& src, const Tensor& index,
                      const Tensor& y) const {
     const DType dtype = p.grad().dtype();
     const Tensor own = to(eq(x, y), dtype).detach();
     const Tensor theirs = to(eq(src, gather(y, dim, index)), dtype).detach();
     const Tensor share = p.grad() / scatter_add(own, dim, index, theirs);
-    if (p.needs(0)) p.set(0, where(gt(own, Scalar(0)), share, Scalar(0.0)));
+    if (p.needs(0)) {
+      const Tensor g = where(gt(own, Scalar(0)), share, Scalar(0.0));
+      p.set(0, apart ? fill_places(g, dim, index, core::make_scalar(0, dtype)) : g);
+    }
     if (p.needs(1)) p.set(1, where(gt(theirs, Scalar(0)), gather(share, dim, index), Scalar(0.0)));
   }
   /// The product of the others: by division, but where the element is the only zero that meets.
@@ -144,30 +178,6 @@ Arguments checked(const char* op, const Tensor& input, int64_t dim, const Tensor
   return a;
 }
 
-/// What changes nothing in a join.
-Scalar identity_of(JoinOp op, DType dtype) {
-  if (op == JoinOp::Prod) return 1;
-  const bool largest = op == JoinOp::Max;
-  if (is_floating_point(dtype)) {
-    const double infinity = std::numeric_limits<double>::infinity();
-    return largest ? -infinity : infinity;
-  }
-  switch (dtype) {
-    case DType::Bool:
-      return Scalar(!largest);
-    case DType::UInt8:
-      return largest ? 0 : 255;
-    case DType::Int8:
-      return largest ? -128 : 127;
-    case DType::Int16:
-      return largest ? -32768 : 32767;
-    case DType::Int32:
-      return largest ? int64_t{INT32_MIN} : int64_t{INT32_MAX};
-    default:
-      return largest ? INT64_MIN : INT64_MAX;
-  }
-}
-
 /// x with `value` at the places of the index.
 Tensor with_places(const Arguments& a, Scalar value) {
   return fill_places(a.x, a.dim, a.index, core::make_scalar(value, a.x.dtype()));
@@ -200,7 +210,9 @@ Tensor reduce_into(const char* op, const Arguments& a, std::string_view reduce, 
   const JoinOp join = reduce == "prod"   ? JoinOp::Prod
                       : reduce == "amax" ? JoinOp::Max
                                          : JoinOp::Min;
-  const Tensor start = include_self ? a.x : with_places(a, identity_of(join, a.x.dtype()));
+  if (join != JoinOp::Prod)
+    return autograd::enter(ScatterJoinRule{{}, a.dim, join, !include_self}, a.x, a.src, a.index);
+  const Tensor start = include_self ? a.x : with_places(a, 1);
   return autograd::enter(ScatterJoinRule{{}, a.dim, join}, start, a.src, a.index);
 }
 
@@ -243,7 +255,7 @@ TAPEGRAD_OP(
     R"(A copy of input into which elements of src are reduced along a dimension: for dim=0 and 3 dimensions
 result[index[i, j, k], j, k] is reduced with src[i, j, k].
 
-Of equal extrema (amax, amin) all share the gradient.
+Of equal extrema (amax, amin) all share the gradient, elements of input that take no part among them.
 
 Args:
     input: a tensor
