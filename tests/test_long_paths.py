@@ -281,3 +281,17 @@ def test_running_extrema_of_long_lines(name: str, shape: tuple[int, ...]) -> Non
         expected = getattr(torch, name)(torch.tensor(x), -1)
         assert_same(values, expected.values)
         assert_same(indices, expected.indices)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("widths", [(1, 1), (3, 5), (16, 17), (64, 1, 130), (600, 0, 7), (2,) * 9])
+def test_rows_of_any_width_are_joined(widths: tuple[int, ...], dtype: Any) -> None:
+    parts = [(numbers(50, w, seed=w) * 100).astype(dtype) for w in widths]
+    ours = tg.cat([tg.tensor(p) for p in parts], 1)
+    np.testing.assert_array_equal(ours.numpy(), np.concatenate(parts, 1))
+    mixed = [tg.tensor(p).t().contiguous().t() for p in parts]
+    np.testing.assert_array_equal(tg.cat(mixed, 1).numpy(), np.concatenate(parts, 1))
+    same = [parts[0]] * 3
+    for dim in (0, 1, 2):
+        stacked = tg.stack([tg.tensor(p) for p in same], dim)
+        np.testing.assert_array_equal(stacked.numpy(), np.stack(same, dim))

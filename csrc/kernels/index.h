@@ -19,6 +19,17 @@ struct CopyRows {
   int64_t from_stride;  // in bytes
 };
 
+/// Writes rows that lie side by side in several arrays into one, row by row, so that memory is
+/// written in order.
+struct JoinRows {
+  static constexpr int kMost = 8;
+  int count = 0;
+  int64_t rows = 0;
+  int64_t row_bytes = 0;      // of the result
+  int64_t start[kMost] = {};  // in the result's row
+  int64_t bytes[kMost] = {};  // of a row of each
+};
+
 /// Counts values outside of [low, high): operands result (int64_t), indices (int64_t).
 struct CheckIndices {
   int64_t count;
@@ -100,6 +111,8 @@ inline constexpr int64_t kNonzeroChunk = 16384;
 
 namespace tapegrad::kernels {
 TAPEGRAD_KERNEL(copy_rows, CopyRows)
+/// result, inputs.
+TAPEGRAD_KERNEL(join_rows, JoinRows)
 TAPEGRAD_KERNEL(check_indices, CheckIndices)
 /// dense, tensor, index.
 TAPEGRAD_KERNEL(index_read, IndexRows)

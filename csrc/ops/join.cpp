@@ -48,6 +48,31 @@ void place(const Tensor& result, const Tensor& x, int64_t rows, int64_t start, W
                kernels::CopyRows{rows, bytes, result.numel() / rows * item, bytes});
 }
 
+/// All inputs into `result` in one pass over its rows; input i begins `start(i)` elements into a
+/// row. False, and nothing written, where they do not lie as the result does.
+template <class Start>
+bool join_in_order(const Tensor& result, Inputs in, int64_t rows, Start start) {
+  constexpr int kMost = kernels::JoinRows::kMost;
+  if (rows <= 1 || in.size() > kMost) return false;
+  const auto item = static_cast<int64_t>(item_size(result.dtype()));
+  kernels::JoinRows p;
+  p.rows = rows;
+  p.row_bytes = result.numel() / rows * item;
+  core::Operand from[kMost] = {};
+  for (int i = 0; i < in.size(); ++i) {
+    if (in[i]->numel() == 0) continue;
+    if (in[i].dtype() != result.dtype() || !in[i]->is_contiguous()) return false;
+    p.start[p.count] = start(i) * item;
+    p.bytes[p.count] = in[i].numel() / rows * item;
+    from[p.count++] = core::in(in[i]);
+  }
+  core::launch(
+      &kernels::join_rows,
+      {core::out(result), from[0], from[1], from[2], from[3], from[4], from[5], from[6], from[7]},
+      p);
+  return true;
+}
+
 /// Where each input of cat begins; inline for few inputs.
 class Starts {
  public:
@@ -95,6 +120,7 @@ struct CatRule : autograd::Rule {
     if (result.numel() == 0) return result;
     const int64_t rows = product(sizes, 0, d);
     const int64_t step = product(sizes, d + 1, static_cast<size_t>(sizes.size()));
+    if (join_in_order(result, in, rows, [&](int i) { return starts[i] * step; })) return result;
     for (int i = 0; i < in.size(); ++i) {
       if (skipped(in[i])) continue;
       place(result, in[i], rows, starts[i] * step, [&] {
@@ -130,6 +156,8 @@ struct StackRule : autograd::Rule {
     const int64_t block = product(sizes, d, static_cast<size_t>(sizes.size()));
     sizes.insert(dim, in.size());
     Tensor result = core::make_tensor(sizes, common_type(in));
+    if (result.numel() > 0 && join_in_order(result, in, rows, [&](int i) { return i * block; }))
+      return result;
     for (int i = 0; i < in.size(); ++i) {
       place(result, in[i], rows, i * block, [&] {
         Dims strides(result.strides());

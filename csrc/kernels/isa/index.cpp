@@ -398,6 +398,43 @@ void copy_rows(void* const* data, const CopyRows& p) {
   });
 }
 
+namespace {
+
+/// Short blocks by the widest moves that fit, the last one overlapping: a call would cost more.
+template <int64_t kStep>
+[[gnu::always_inline]] inline void copy_steps(char* to, const char* from, int64_t bytes) {
+  for (int64_t at = 0; at + kStep <= bytes; at += kStep)
+    __builtin_memcpy(to + at, from + at, kStep);
+  __builtin_memcpy(to + bytes - kStep, from + bytes - kStep, kStep);
+}
+[[gnu::always_inline]] inline void copy_block(char* to, const char* from, int64_t bytes) {
+  if (bytes > 1024)
+    __builtin_memcpy(to, from, static_cast<size_t>(bytes));
+  else if (bytes >= 64)
+    copy_steps<64>(to, from, bytes);
+  else if (bytes >= 16)
+    copy_steps<16>(to, from, bytes);
+  else if (bytes >= 4)
+    copy_steps<4>(to, from, bytes);
+  else
+    for (int64_t i = 0; i < bytes; ++i) to[i] = from[i];
+}
+
+}  // namespace
+
+void join_rows(void* const* data, const JoinRows& p) {
+  core::parallel_for(0, p.rows, kGrainBytes / (p.row_bytes + 1) + 1,
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t i = begin; i < end; ++i) {
+                         char* row = static_cast<char*>(data[0]) + i * p.row_bytes;
+                         for (int k = 0; k < p.count; ++k) {
+                           const char* from = static_cast<const char*>(data[k + 1]);
+                           copy_block(row + p.start[k], from + i * p.bytes[k], p.bytes[k]);
+                         }
+                       }
+                     });
+}
+
 void check_indices(void* const* data, const CheckIndices& p) {
   const int64_t* x = static_cast<const int64_t*>(data[1]);
   int64_t bad = 0;
