@@ -98,16 +98,13 @@ struct UnaryRule : autograd::Rule {
   }
   Tensor derivative(const Tensor& g, const Tensor& x, const Tensor& y) const {
     const LoopParameters p = loop_parameters(parameters);
-    if (watched({&g, &x, &y})) return Row::template pull<Tensor>(g, x, y, TensorParameters{p});
+    // Without anything saved the formula is one operation, or g itself.
+    if (Row::saves == Saves::None || watched({&g, &x, &y}))
+      return Row::template pull<Tensor>(g, x, y, TensorParameters{p});
     const Tensor& saved = Row::saves == Saves::Y ? y : x;
     const DType dtype = g.dtype();
     const kernels::Compute compute = kernels::compute_type(dtype);
     const kernels::Loop loop = kernels::unary_loops(Row::op).pull[float_index(dtype)];
-    if (Row::saves == Saves::None) {
-      Tensor result = core::make_like(g, dtype);
-      kernels::run_elementwise(loop, compute, false, p, result, {&g});
-      return result;
-    }
     Tensor result = core::make_like(saved, dtype);
     kernels::run_elementwise(loop, compute, false, p, result, {&g, &saved});
     return result;

@@ -49,6 +49,25 @@ void sums(const Strip<T>& s, bool reverse) {
   }
 }
 
+/// The products before each element of a line, then times what products() and multiply_by_tail()
+/// below take from behind: a single column, with the factors in registers.
+template <class T>
+void line_of_others(const Strip<T>& s) {
+  using W = typename Wide<T>::Type;
+  W before = W(1);
+  for (int64_t r = 0; r < s.rows; ++r) {
+    s.y[r * s.y_stride] = static_cast<T>(before);
+    before = mul_wrapping(before, static_cast<W>(s.x[r * s.x_stride]));
+  }
+  W tail = s.g ? W(0) : W(1);
+  for (int64_t r = s.rows - 1; r >= 0; --r) {
+    if (s.g) tail = add_wrapping(tail, static_cast<W>(s.g[r * s.x_stride]));
+    T& y = s.y[r * s.y_stride];
+    y = static_cast<T>(mul_wrapping(static_cast<W>(y), tail));
+    tail = mul_wrapping(tail, static_cast<W>(s.x[r * s.x_stride]));
+  }
+}
+
 /// y[r] = the product of the rows before r (and of row r itself when `inclusive`).
 template <class T>
 void products(const Strip<T>& s, bool inclusive) {
@@ -230,6 +249,10 @@ void run(void* const* data, const ScanParameters& p) {
           products(s, true);
           break;
         default:
+          if (s.width == 1) {
+            line_of_others(s);
+            break;
+          }
           products(s, false);
           multiply_by_tail(s);
       }
