@@ -1,6 +1,6 @@
 // Kernels of order: sorting rows, their first elements, one order statistic, the most frequent one.
-// A tensor is seen as contiguous (a, n, c); rows run along n. Equal elements
-// keep their order, NaN is the greatest of all; results do not depend on the number of threads.
+// A tensor is seen as contiguous (a, n, c); rows run along n. Equal elements keep their order, NaN
+// is the greatest of all; results do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>

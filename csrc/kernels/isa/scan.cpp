@@ -49,8 +49,8 @@ void sums(const Strip<T>& s, bool reverse) {
   }
 }
 
-/// The products before each element of a line, then times what products() and multiply_by_tail()
-/// below take from behind: a single column, with the factors in registers.
+/// What products() and multiply_by_tail() below do, for a single column: the factors stay in
+/// registers.
 template <class T>
 void line_of_others(const Strip<T>& s) {
   using W = typename Wide<T>::Type;
