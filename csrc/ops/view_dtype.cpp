@@ -66,8 +66,8 @@ struct ViewDtypeRule : autograd::Rule {
 
 Tensor view_dtype(const Tensor& input, DType dtype) {
   if (is_complex(dtype)) {
-    throw DTypeError(core::text("view: complex tensors are not supported (asked for ",
-                                dtype_name(dtype), ")"));
+    throw DTypeError(
+        core::text("view: complex tensors are not supported (asked for ", dtype_name(dtype), ")"));
   }
   ViewDtypeRule rule;
   rule.dtype = dtype;
