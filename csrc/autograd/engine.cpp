@@ -150,15 +150,22 @@ class Pass {
 
   /// Asks for the gradient at `edge`; false when no root depends on it.
   bool capture(const Edge& edge, size_t result) {
+    const uint32_t entry = want(edge);
+    if (entry == kNone) return false;
+    w_.captures.push_back({entry, edge.output, result});
+    return true;
+  }
+
+  /// Prunes the pass to what leads to `edge` or others that were asked for; kNone when no root
+  /// depends on it.
+  uint32_t want(const Edge& edge) {
     const uint32_t entry = w_.index.find(edge.node.get(), w_.entries);
     if (!pruned_) {
       pruned_ = true;
       for (Entry& each : w_.entries) each.needed = false;
     }
-    if (entry == kNone) return false;
-    w_.entries[entry].captured = true;
-    w_.captures.push_back({entry, edge.output, result});
-    return true;
+    if (entry != kNone) w_.entries[entry].captured = true;
+    return entry;
   }
 
   void run(std::vector<Tensor>* captured, bool accumulate) {
@@ -329,6 +336,52 @@ class Pass {
     }
   }
 
+  /// Hooks of the node itself, not of a tensor it made. `grads` may be replaced.
+  static void run_pre_hooks(Node& node, Tensor* grads, int count) {
+    if (!node.hooks()) return;
+    std::vector<std::pair<int64_t, NodePreHook>> hooks;
+    {
+      const std::lock_guard lock(Node::mutex_of(&node));
+      hooks = node.hooks()->pre_hooks;
+    }
+    for (const auto& [id, hook] : hooks) {
+      std::vector<Tensor> values(grads, grads + count);
+      hook(values);
+      for (int i = 0; i < count; ++i) {
+        Tensor& value = values[static_cast<size_t>(i)];
+        if (value.defined() && !value.is_same(grads[i]) && node.outputs[i].defined())
+          fit(value, node.outputs[i], &node, i);
+        grads[i] = std::move(value);
+      }
+    }
+  }
+
+  static void run_post_hooks(Node& node, Tensor* results, int result_count, const Tensor* grads,
+                             int count) {
+    if (!node.hooks()) return;
+    std::vector<std::pair<int64_t, NodeHook>> hooks;
+    {
+      const std::lock_guard lock(Node::mutex_of(&node));
+      hooks = node.hooks()->post_hooks;
+    }
+    if (hooks.empty()) return;
+    const auto fit_results = [&](Tensor* list) {
+      for (int i = 0; i < result_count; ++i) {
+        const Edge& edge = node.edges[i];
+        if (list[i].defined() && edge.node)
+          fit(list[i], edge.node->outputs[static_cast<int>(edge.output)], &node, i);
+      }
+    };
+    fit_results(results);
+    std::vector<Tensor> values(results, results + result_count);
+    const std::vector<Tensor> given(grads, grads + count);
+    for (const auto& [id, hook] : hooks) {
+      hook(values, given);
+      fit_results(values.data());
+    }
+    std::move(values.begin(), values.end(), results);
+  }
+
   void execute(uint32_t at) {
     Node& node = *w_.entries[at].node;
     const uint32_t first_edge = w_.entries[at].first_edge;
@@ -356,12 +409,14 @@ class Pass {
         results_heap.resize(static_cast<size_t>(count));
         results = results_heap.data();
       }
+      run_pre_hooks(node, grads, node.outputs.size());
       Pull pull(node, grads, results, wanted);
       if (core::thread_state.watch & core::kWatchAnomaly) [[unlikely]]
         pull_watched(node, pull, grads, results);
       else
         node.pull(pull);
       if (!retain_) node.release();
+      run_post_hooks(node, results, count, grads, node.outputs.size());
       drop_grads(node, grads);
       for (int i = 0; i < count; ++i) {
         const uint32_t target = w_.targets[first_edge + static_cast<uint32_t>(i)];
@@ -403,14 +458,18 @@ class Pass {
       slot = Tensor();
       return;
     }
+    run_pre_hooks(accumulator, &slot, 1);
     const Tensor leaf = accumulator.leaf();
-    if (leaf.defined()) {
+    if (leaf.defined() && slot.defined()) {
+      const bool has_post_hooks = accumulator.hooks() && !accumulator.hooks()->post_hooks.empty();
+      const Tensor given = has_post_hooks ? slot : Tensor();
       {
         const std::lock_guard lock(Node::mutex_of(&accumulator));
         add_to_grad(leaf, std::move(slot));
       }
       const auto hooks = accumulator.post_hooks;  // a hook may remove itself
       for (const auto& [id, hook] : hooks) hook(leaf);
+      if (has_post_hooks) run_post_hooks(accumulator, nullptr, 0, &given, 1);
     }
     slot = Tensor();
   }
@@ -435,8 +494,6 @@ class Pass {
       add_(grad, gradient);
     }
   }
-
-  friend void tapegrad::backward(TensorList, TensorList, BackwardOptions, TensorList);
 
   Workspace& w_;
   std::vector<Root> roots_;
@@ -516,21 +573,17 @@ void backward(TensorList outputs, TensorList gradients, BackwardOptions options,
   // The roots hold the graph while the pass runs, whatever hooks do to the caller's tensors.
   const std::vector<Tensor> held(outputs.begin(), outputs.end());
   add_roots("backward", pass, outputs, gradients);
-  std::vector<Tensor> captured(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const Edge edge = gradient_edge(inputs[i]);
-    if (!edge.node) {
+    if (!gradient_edge(inputs[i]).node) {
       throw GradError(core::text("backward: element ", i, " of inputs does not require grad"));
     }
-    pass.capture(edge, i);
   }
-  pass.run(&captured, inputs.empty());
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!captured[i].defined()) continue;
-    const NodeRef node = gradient_edge(inputs[i]).node;
-    const std::lock_guard lock(Node::mutex_of(node.get()));
-    pass.add_to_grad(inputs[i], captured[i]);
+  // Leaves accumulate as without `inputs`, hooks included; results do so because they retain.
+  for (const Tensor& input : inputs) {
+    retain_grad(input);
+    pass.want(gradient_edge(input));
   }
+  pass.run(nullptr, true);
 }
 
 std::vector<Tensor> grad(TensorList outputs, TensorList inputs, TensorList gradients,

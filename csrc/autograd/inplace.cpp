@@ -120,7 +120,14 @@ bool must_record(const Tensor& self, const Tensor& value) {
 
 void record_write(Tensor& self, const Tensor& value) {
   if (self->base) {
-    if (const Meta* m = meta_or_null(self); m && m->no_grad_view) {
+    const Meta* m = meta_or_null(self);
+    if (m && m->custom_view) {
+      throw GradError(core::text(
+          "a view that ", m->node ? m->node->name() : std::string("a custom Function"),
+          " returned is being modified in place: the write would override the derivative of the "
+          "custom Function. clone() the output of the custom Function"));
+    }
+    if (m && m->no_grad_view) {
       throw GradError(
           "a view that was created in no_grad mode is being modified in place with grad mode "
           "enabled: its "
@@ -224,7 +231,11 @@ void set_data(Tensor& self, const Tensor& data) {
   NodeRef fresh = NodeRef::adopt(new AccumulateGrad(self.impl()));
   AccumulateGrad* accumulator = fresh->as_accumulator();
   accumulator->post_hooks = old->post_hooks;
-  if (old->hooks()) accumulator->make_hooks().tensor_hooks = old->hooks()->tensor_hooks;
+  if (const NodeHooks* hooks = old->hooks()) {
+    accumulator->make_hooks().tensor_hooks = hooks->tensor_hooks;
+    accumulator->make_hooks().pre_hooks = hooks->pre_hooks;
+    accumulator->make_hooks().post_hooks = hooks->post_hooks;
+  }
   old->forget_leaf();
   m->node = std::move(fresh);
 }

@@ -71,6 +71,12 @@ void set_edge(const Tensor& tensor, NodeRef node, uint32_t output) {
 void refresh_view(const Tensor& tensor) {
   TensorImpl* impl = tensor.impl();
   const Tensor base = Tensor::share(impl->base);
+  if (const Meta* m = meta_or_null(tensor); m && m->custom_view && m->node) {
+    throw GradError(core::text(
+        "The base of a view that ", m->node->name(),
+        " returned was modified in place: the view would lose the derivative of the custom "
+        "Function. clone() the output of the custom Function"));
+  }
   impl->view_version = impl->version();
   if ((base->flags() | impl->flags()) & TensorImpl::kHasTangent) refresh_tangents(tensor, base);
   if (level_of(base) > level_of(tensor)) lift_in_place(tensor, level_of(base));
@@ -233,10 +239,26 @@ void remove_hook(const Tensor& tensor, int64_t id) {
 
 namespace autograd {
 
+int64_t register_pre_hook(Node& node, NodePreHook hook) {
+  const std::lock_guard lock(Node::mutex_of(&node));
+  const int64_t id = next_hook_id();
+  node.make_hooks().pre_hooks.emplace_back(id, std::move(hook));
+  return id;
+}
+
+int64_t register_node_hook(Node& node, NodeHook hook) {
+  const std::lock_guard lock(Node::mutex_of(&node));
+  const int64_t id = next_hook_id();
+  node.make_hooks().post_hooks.emplace_back(id, std::move(hook));
+  return id;
+}
+
 void remove_hook(Node& node, int64_t id) {
   const std::lock_guard lock(Node::mutex_of(&node));
   if (NodeHooks* hooks = node.hooks()) {
     std::erase_if(hooks->tensor_hooks, [id](const auto& entry) { return entry.id == id; });
+    std::erase_if(hooks->pre_hooks, [id](const auto& entry) { return entry.first == id; });
+    std::erase_if(hooks->post_hooks, [id](const auto& entry) { return entry.first == id; });
   }
   if (AccumulateGrad* accumulator = node.as_accumulator()) {
     std::erase_if(accumulator->post_hooks, [id](const auto& entry) { return entry.first == id; });

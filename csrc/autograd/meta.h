@@ -47,6 +47,7 @@ struct Meta final : TensorMeta {
   uint32_t output = 0;  // which output of `node` this tensor is
   bool leaf = true;
   bool no_grad_view = false;  // a view made under no_grad: in-place writes to it cannot be recorded
+  bool custom_view = false;   // a view that a user's function returned: its rule cannot be rebased
   Tensor grad;
   std::unique_ptr<MetaExtra> extra;
 };
@@ -72,6 +73,10 @@ inline uint16_t entry_flags(const Tensor& tensor) {
 
 /// Where the gradient of `tensor` goes; empty when it needs none.
 TAPEGRAD_API Edge gradient_edge(const Tensor& tensor);
+/// Calls `hook` with the gradients of a node's outputs before its rule runs. Returns an id.
+TAPEGRAD_API int64_t register_pre_hook(Node& node, NodePreHook hook);
+/// Calls `hook` with the gradients of a node's inputs, and of its outputs, after its rule ran.
+TAPEGRAD_API int64_t register_node_hook(Node& node, NodeHook hook);
 /// Removes a hook by its id, whatever its kind.
 TAPEGRAD_API void remove_hook(Node& node, int64_t id);
 /// The tangent of `tensor` at `level`; undefined when it has none.

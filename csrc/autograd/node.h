@@ -178,6 +178,11 @@ class SavedTensor {
 static_assert(sizeof(SavedTensor) == 16);
 
 using TensorHook = std::function<Tensor(const Tensor& gradient)>;
+/// Before a node's rule runs: may replace the gradients of its outputs.
+using NodePreHook = std::function<void(std::vector<Tensor>& gradients)>;
+/// After it ran: may replace the gradients of its inputs.
+using NodeHook =
+    std::function<void(std::vector<Tensor>& results, const std::vector<Tensor>& gradients)>;
 
 struct AnomalyNote;
 
@@ -191,6 +196,9 @@ struct NodeHooks {
     TensorHook hook;
   };
   std::vector<Entry> tensor_hooks;  // in order of registration
+  std::vector<std::pair<int64_t, NodePreHook>> pre_hooks;
+  std::vector<std::pair<int64_t, NodeHook>> post_hooks;
+  std::shared_ptr<void> metadata;  // for the bindings
   std::vector<std::pair<uint32_t, TensorImpl*>>
       retainers;                      // tensors that keep their .grad; borrowed
   std::unique_ptr<AnomalyNote> note;  // recorded in anomaly mode
@@ -244,6 +252,8 @@ class TAPEGRAD_API Node : public core::Pooled {
   Tensor unpack(const SavedTensor& saved) const;
   /// The leaf behind an accumulator node; null for all other nodes.
   virtual class AccumulateGrad* as_accumulator() { return nullptr; }
+  /// The node of a user's function; null for all other nodes.
+  virtual class FunctionNode* as_function() { return nullptr; }
 
  private:
   void destroy() noexcept;
