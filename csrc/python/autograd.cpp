@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "autograd/engine.h"
+#include "autograd/function.h"
 #include "autograd/inplace.h"
 #include "autograd/meta.h"
 #include "python/convert.h"
@@ -15,17 +16,18 @@
 
 namespace tapegrad::python {
 
+PyTypeObject* node_type = nullptr;
+
+autograd::Node& node_of(PyObject* self) {
+  autograd::Node* node = reinterpret_cast<PyNode*>(self)->node.get();
+  if (!node) throw GradError("grad_fn: the graph that this context belonged to was freed");
+  return *node;
+}
+
 namespace {
 
 // --- nodes
 // -----------------------------------------------------------------------------------------------------------
-
-struct PyNode {
-  PyObject_HEAD autograd::NodeRef node;
-};
-PyTypeObject* node_type = nullptr;
-
-autograd::Node& node_of(PyObject* self) { return *reinterpret_cast<PyNode*>(self)->node; }
 
 void node_dealloc(PyObject* self) {
   PyTypeObject* type = Py_TYPE(self);
@@ -45,16 +47,18 @@ PyObject* node_sequence(PyObject* self) {
 }
 
 PyObject* node_compare(PyObject* a, PyObject* b, int op) {
-  if (Py_TYPE(b) != node_type || (op != Py_EQ && op != Py_NE)) Py_RETURN_NOTIMPLEMENTED;
-  return PyBool_FromLong((&node_of(a) == &node_of(b)) == (op == Py_EQ));
+  if (!is_node(b) || (op != Py_EQ && op != Py_NE)) Py_RETURN_NOTIMPLEMENTED;
+  return PyBool_FromLong((raw_node(a) == raw_node(b)) == (op == Py_EQ));
 }
 
-Py_hash_t node_hash(PyObject* self) { return _Py_HashPointer(&node_of(self)); }
+Py_hash_t node_hash(PyObject* self) { return _Py_HashPointer(raw_node(self)); }
 
 PyObject* node_next(PyObject* self, void*) {
   autograd::Node& node = node_of(self);
-  Ref result = checked(PyTuple_New(node.edges.size()));
-  for (int i = 0; i < node.edges.size(); ++i) {
+  const autograd::FunctionNode* function = node.as_function();
+  const int count = function ? function->input_count() : node.edges.size();
+  Ref result = checked(PyTuple_New(count));
+  for (int i = 0; i < count && i < node.edges.size(); ++i) {
     const autograd::Edge& edge = node.edges[i];
     PyObject* pair = Py_BuildValue("(NI)", wrap_node(edge.node), edge.output);
     PyTuple_SET_ITEM(result.get(), i, checked(pair).release());
@@ -71,6 +75,16 @@ PyObject* node_saved_other(PyObject* self, void*) {
 }
 PyObject* node_saved_result(PyObject* self, void*) {
   return saved_tensor(node_of(self), true, 0, "_saved_result");
+}
+
+PyObject* node_metadata(PyObject* self, void*) {
+  autograd::Node& node = node_of(self);
+  if (!node.hooks() || !node.hooks()->metadata) {
+    const Ref dict = checked(PyDict_New());
+    node.make_hooks().metadata = std::shared_ptr<void>(
+        Py_NewRef(dict.get()), [](void* dying) { drop_anywhere(static_cast<PyObject*>(dying)); });
+  }
+  return Py_NewRef(static_cast<PyObject*>(node.hooks()->metadata.get()));
 }
 
 PyObject* node_variable(PyObject* self, void*) {
@@ -92,11 +106,20 @@ void add_node_type(PyObject* module) {
       {"_saved_self", guarded<&node_saved_self>, nullptr, "The first input, if saved.", nullptr},
       {"_saved_other", guarded<&node_saved_other>, nullptr, "The second input, if saved.", nullptr},
       {"_saved_result", guarded<&node_saved_result>, nullptr, "The output, if saved.", nullptr},
+      {"metadata", guarded<&node_metadata>, nullptr, "A dict for the user's notes.", nullptr},
       {"variable", guarded<&node_variable>, nullptr, "The leaf of an AccumulateGrad.", nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
   static PyMethodDef methods[] = {
       method<&node_name>("name", "The operation's name: MulBackward, AccumulateGrad, ..."),
       method<&node_sequence>("_sequence_nr", "The node's place on the tape."),
+      method<&register_node_hook>(
+          "register_hook",
+          "register_hook(fn): call fn(grad_inputs, grad_outputs) after the node's rule ran in a "
+          "backward pass; what it returns, unless None, replaces grad_inputs. Returns a handle."),
+      method<&register_node_prehook>(
+          "register_prehook",
+          "register_prehook(fn): call fn(grad_outputs) before the node's rule runs; what it "
+          "returns, unless None, replaces grad_outputs. Returns a handle."),
       {nullptr, nullptr, 0, nullptr}};
   PyType_Slot slots[] = {
       {Py_tp_doc, const_cast<char*>("A node of the tape, as .grad_fn shows it.")},
@@ -108,131 +131,10 @@ void add_node_type(PyObject* module) {
       {Py_tp_methods, methods},
       {0, nullptr}};
   PyType_Spec spec = {"tapegrad._C.Node", sizeof(PyNode), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                      slots};
   node_type = make_type(spec);
   add_object(module, "_Node", Py_NewRef(reinterpret_cast<PyObject*>(node_type)));
-}
-
-// --- hooks
-// -----------------------------------------------------------------------------------------------------------
-
-/// Shared by a hook on the tape and the handle that removes it.
-struct HookState {
-  explicit HookState(PyObject* function) : callable(Py_NewRef(function)) {}
-  ~HookState() { drop_anywhere(callable); }
-  HookState(const HookState&) = delete;
-  HookState& operator=(const HookState&) = delete;
-  PyObject* callable;  // null once removed; touched with the GIL
-};
-
-struct GradHook {
-  std::shared_ptr<HookState> state;
-  Tensor operator()(const Tensor& gradient) const {
-    const AcquireGil gil;
-    const Ref callable = Ref::share(state->callable);
-    if (!callable) return {};
-    const Ref argument = checked(wrap(gradient));
-    const Ref result = checked(PyObject_CallOneArg(callable.get(), argument.get()));
-    if (result.get() == Py_None) return {};
-    if (!is_tensor(result.get())) {
-      raise(PyExc_TypeError, "a hook must return a Tensor or None, got %s",
-            type_name(result.get()).c_str());
-    }
-    return unwrap(result.get());
-  }
-};
-
-struct LeafHook {
-  std::shared_ptr<HookState> state;
-  void operator()(const Tensor& leaf) const {
-    const AcquireGil gil;
-    const Ref callable = Ref::share(state->callable);
-    if (!callable) return;
-    const Ref argument = checked(wrap(leaf));
-    checked(PyObject_CallOneArg(callable.get(), argument.get()));
-  }
-};
-
-struct PyHandle {
-  PyObject_HEAD std::shared_ptr<HookState> state;
-  autograd::NodeRef accumulator;  // a result's node is not held: that would keep the graph
-  int64_t id;
-};
-PyTypeObject* handle_type = nullptr;
-
-PyObject* make_handle(std::shared_ptr<HookState> state, autograd::NodeRef node, int64_t id) {
-  auto* self = reinterpret_cast<PyHandle*>(handle_type->tp_alloc(handle_type, 0));
-  if (!self) raise_current();
-  new (&self->state) std::shared_ptr<HookState>(std::move(state));
-  new (&self->accumulator)
-      autograd::NodeRef(node && node->as_accumulator() ? std::move(node) : autograd::NodeRef());
-  self->id = id;
-  return reinterpret_cast<PyObject*>(self);
-}
-
-void handle_dealloc(PyObject* object) {
-  auto* self = reinterpret_cast<PyHandle*>(object);
-  PyTypeObject* type = Py_TYPE(object);
-  self->state.~shared_ptr();
-  self->accumulator.~NodeRef();
-  type->tp_free(object);
-  Py_DECREF(type);
-}
-
-PyObject* handle_remove(PyObject* object) {
-  auto* self = reinterpret_cast<PyHandle*>(object);
-  if (self->accumulator) autograd::remove_hook(*self->accumulator, self->id);
-  drop_anywhere(std::exchange(self->state->callable, nullptr));
-  Py_RETURN_NONE;
-}
-
-PyObject* handle_enter(PyObject* self) { return Py_NewRef(self); }
-PyObject* handle_exit(PyObject* self, Arguments, Py_ssize_t, PyObject*) {
-  return handle_remove(self);
-}
-PyObject* handle_id(PyObject* self, void*) {
-  return PyLong_FromLongLong(reinterpret_cast<PyHandle*>(self)->id);
-}
-
-void add_handle_type(PyObject* module) {
-  static PyGetSetDef getset[] = {{"id", handle_id, nullptr, "The hook's number.", nullptr},
-                                 {nullptr, nullptr, nullptr, nullptr, nullptr}};
-  static PyMethodDef methods[] = {
-      method<&handle_remove>("remove", "Take the hook out; a second call does nothing."),
-      method<&handle_enter>("__enter__", nullptr),
-      method<&handle_exit>("__exit__", nullptr),
-      {nullptr, nullptr, 0, nullptr}};
-  PyType_Slot slots[] = {
-      {Py_tp_doc,
-       const_cast<char*>("Removes a tensor's hook: by remove(), or at the end of a with block.")},
-      {Py_tp_dealloc, reinterpret_cast<void*>(handle_dealloc)},
-      {Py_tp_getset, getset},
-      {Py_tp_methods, methods},
-      {0, nullptr}};
-  PyType_Spec spec = {"tapegrad._C.HookHandle", sizeof(PyHandle), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
-  handle_type = make_type(spec);
-  add_object(module, "_HookHandle", Py_NewRef(reinterpret_cast<PyObject*>(handle_type)));
-}
-
-PyObject* register_tensor_hook(PyObject* self, PyObject* hook) {
-  if (!PyCallable_Check(hook))
-    raise(PyExc_TypeError, "register_hook(): expected a function, got %s", type_name(hook).c_str());
-  auto state = std::make_shared<HookState>(hook);
-  const int64_t id = tapegrad::register_hook(unwrap(self), GradHook{state});
-  track(self);
-  return make_handle(std::move(state), autograd::gradient_edge(unwrap(self)).node, id);
-}
-
-PyObject* register_leaf_hook(PyObject* self, PyObject* hook) {
-  if (!PyCallable_Check(hook)) {
-    raise(PyExc_TypeError, "register_post_accumulate_grad_hook(): expected a function, got %s",
-          type_name(hook).c_str());
-  }
-  auto state = std::make_shared<HookState>(hook);
-  const int64_t id = tapegrad::register_post_accumulate_grad_hook(unwrap(self), LeafHook{state});
-  track(self);
-  return make_handle(std::move(state), autograd::gradient_edge(unwrap(self)).node, id);
 }
 
 // --- the engine
@@ -377,38 +279,7 @@ PyObject* exit_dual(PyObject*, PyObject* level) {
   Py_RETURN_NONE;
 }
 
-template <class F>
-void for_hooks(const Tensor& tensor, F f) {
-  const autograd::Meta* meta = autograd::meta_or_null(tensor);
-  if (!meta || !meta->node || meta->node->reference_count() != 1) return;
-  if (autograd::NodeHooks* hooks = meta->node->hooks()) {
-    for (auto& entry : hooks->tensor_hooks) {
-      if (auto* hook = entry.hook.target<GradHook>()) f(*hook->state);
-    }
-  }
-  if (autograd::AccumulateGrad* accumulator = meta->node->as_accumulator()) {
-    for (auto& entry : accumulator->post_hooks) {
-      if (auto* hook = entry.second.target<LeafHook>()) f(*hook->state);
-    }
-  }
-}
-
 }  // namespace
-
-int visit_hooks(const Tensor& tensor, visitproc visit, void* arg) {
-  int status = 0;
-  for_hooks(tensor, [&](HookState& state) {
-    if (status == 0 && state.callable) status = visit(state.callable, arg);
-  });
-  return status;
-}
-
-void clear_hooks(const Tensor& tensor) {
-  std::vector<PyObject*> dropped;
-  for_hooks(tensor,
-            [&](HookState& state) { dropped.push_back(std::exchange(state.callable, nullptr)); });
-  for (PyObject* callable : dropped) Py_XDECREF(callable);
-}
 
 std::vector<Tensor> tensor_list(PyObject* object, const char* function, const char* argument) {
   std::vector<Tensor> result;
@@ -428,6 +299,9 @@ std::vector<Tensor> tensor_list(PyObject* object, const char* function, const ch
 
 PyObject* wrap_node(autograd::NodeRef node) {
   if (!node) Py_RETURN_NONE;
+  if (node->as_function()) {
+    if (PyObject* context = wrap_context(node)) return context;
+  }
   auto* self = reinterpret_cast<PyNode*>(node_type->tp_alloc(node_type, 0));
   if (!self) raise_current();
   new (&self->node) autograd::NodeRef(std::move(node));
@@ -458,6 +332,7 @@ std::vector<PyMethodDef> autograd_methods() {
 void add_autograd(PyObject* module) {
   add_node_type(module);
   add_handle_type(module);
+  add_function(module);
   static PyMethodDef functions[] = {
       method<&set_grad_mode>("_set_grad_enabled",
                              "Set this thread's grad mode; returns the previous one."),

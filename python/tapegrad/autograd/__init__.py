@@ -6,6 +6,7 @@ from tapegrad import _C
 from tapegrad.autograd.anomaly_mode import detect_anomaly as detect_anomaly
 from tapegrad.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from tapegrad.autograd.anomaly_mode import set_detect_anomaly as set_detect_anomaly
+from tapegrad.autograd.function import Function as Function
 from tapegrad.autograd.grad_mode import enable_grad as enable_grad
 from tapegrad.autograd.grad_mode import inference_mode as inference_mode
 from tapegrad.autograd.grad_mode import no_grad as no_grad
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from tapegrad.autograd import graph as graph
 
 __all__ = [
+    "Function",
     "backward",
     "detect_anomaly",
     "enable_grad",

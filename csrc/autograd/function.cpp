@@ -1,0 +1,533 @@
+#include "autograd/function.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "autograd/anomaly.h"
+#include "autograd/inplace.h"
+#include "autograd/saved.h"
+#include "core/text.h"
+#include "tapegrad/autograd.h"
+#include "tapegrad/error.h"
+#include "tapegrad/function.h"
+#include "tapegrad/ops.h"
+
+namespace tapegrad {
+namespace autograd {
+
+namespace {
+
+/// Pointers to tensors, as operations take them.
+class Borrowed {
+ public:
+  explicit Borrowed(const std::vector<Tensor>& tensors) {
+    for (const Tensor& tensor : tensors) pointers_.push_back(&tensor);
+  }
+  operator Inputs() const { return {pointers_.data(), static_cast<int>(pointers_.size())}; }
+
+ private:
+  std::vector<const Tensor*> pointers_;
+};
+
+int find(const std::vector<Tensor>& tensors, const Tensor& tensor) {
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (tensors[i].defined() && tensors[i].is_same(tensor)) return static_cast<int>(i);
+  }
+  return -1;
+}
+
+bool expands_to(IntSpan small, IntSpan large) {
+  if (small.size() > large.size()) return false;
+  for (size_t i = 1; i <= small.size(); ++i) {
+    const int64_t s = small[small.size() - i];
+    if (s != 1 && s != large[large.size() - i]) return false;
+  }
+  return true;
+}
+
+/// The same values as `input`, which forward() returned as it was.
+Tensor as_view(const Tensor& input) {
+  Tensor view = plain_alias(input);
+  mark_view(view, input);
+  return view;
+}
+
+}  // namespace
+
+int FunctionNode::argument_of(int input) const {
+  int argument = 0;
+  for (int seen = -1; argument < static_cast<int>(arguments.size()); ++argument) {
+    if (arguments[static_cast<size_t>(argument)] && ++seen == input) break;
+  }
+  return argument;
+}
+
+std::vector<Tensor> FunctionNode::saved_tensors() const {
+  if (in_jvp_) return jvp_saved_;
+  if (!finished_) return to_save;
+  if (released()) refuse_released(*this);
+  std::vector<Tensor> tensors;
+  for (const SavedTensor& each : saved)
+    tensors.push_back(each.empty() ? Tensor() : unpack(each));
+  return tensors;
+}
+
+void FunctionNode::pull(Pull& pull) {
+  const int count = outputs.size();
+  std::vector<Tensor> gradients(static_cast<size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    if (pull.grad(i).defined()) {
+      gradients[static_cast<size_t>(i)] = pull.grad(i);
+    } else if (materialize && outputs[i].defined()) {
+      gradients[static_cast<size_t>(i)] = zeros(outputs[i].sizes(), outputs[i].dtype());
+    }
+  }
+  std::vector<Tensor> results = backward(std::move(gradients));
+  for (int i = 0; i < input_count_; ++i) {
+    Tensor& result = results[static_cast<size_t>(i)];
+    if (!result.defined() || !edges[i].node) continue;
+    if (!is_floating_point(result.dtype())) {
+      throw DTypeError(core::text("Function ", name(), " returned an invalid gradient at index ",
+                                  argument_of(i), " - got dtype ", dtype_name(result.dtype()),
+                                  " but expected a floating-point gradient, as the input is ",
+                                  dtype_name(pull.input_dtype(i))));
+    }
+    if (!(result.sizes() == pull.input_sizes(i)) &&
+        !expands_to(pull.input_sizes(i), result.sizes())) {
+      throw ShapeError(core::text("Function ", name(), " returned an invalid gradient at index ",
+                                  argument_of(i), " - got ", shape_string(result.sizes()),
+                                  " but expected shape compatible with ",
+                                  shape_string(pull.input_sizes(i))));
+    }
+    pull.set(i, std::move(result));
+  }
+}
+
+/// Puts functions on the tape: the steps that need what forward() said.
+class FunctionRecorder {
+ public:
+  struct Applied {
+    NodeRef node;  // empty when the function ran over a batch
+    std::vector<Tensor> outputs;
+  };
+
+  static Applied apply(FunctionCall& call, const std::vector<Tensor>& inputs) {
+    unsigned flags = 0;
+    for (const Tensor& input : inputs) flags |= entry_flags(input);
+    if (flags & (TensorImpl::kBatched | TensorImpl::kHasTangent)) [[unlikely]] {
+      if ((flags & TensorImpl::kHasTangent) &&
+          (!(flags & TensorImpl::kBatched) || tangents_first(Borrowed(inputs))))
+        return apply_with_tangents(call, inputs);
+      if (flags & TensorImpl::kBatched) return apply_lifted(call, inputs);
+    }
+    Applied result{call.make_node(inputs), {}};
+    {
+      const NoGradGuard guard;
+      result.outputs = call.forward(*result.node->as_function(), inputs);
+    }
+    const bool record = (flags & TensorImpl::kNeedsGrad) && core::thread_state.grad_enabled;
+    finish(call, result.node, inputs, result.outputs, record, -1);
+    return result;
+  }
+
+ private:
+  static Applied apply_lifted(FunctionCall& call, const std::vector<Tensor>& inputs) {
+    const Borrowed borrowed(inputs);
+    const Batch batch(borrowed);
+    if (batch.any()) {
+      std::vector<int> in_dims, out_dims;
+      for (int i = 0; i < batch.count(); ++i) in_dims.push_back(batch.dim(i));
+      Applied result{{}, call.batched(batch.inner(), in_dims, batch.size(), out_dims)};
+      for (size_t i = 0; i < result.outputs.size(); ++i) {
+        Tensor& output = result.outputs[i];
+        if (output.defined()) output = lift(output, out_dims[i], batch.level());
+      }
+      return result;
+    }
+    Applied below = apply(call, batch.inner());
+    Applied result;
+    for (const Tensor& output : below.outputs)
+      result.outputs.push_back(output.defined() ? lift(output, -1, batch.level()) : Tensor());
+    prepare(call, result, inputs);
+    const bool record = core::thread_state.grad_enabled &&
+                        batch.level() != core::thread_state.silent_level &&
+                        needs_mask(borrowed, batch.level()) != 0;
+    finish(call, result.node, inputs, result.outputs, record, batch.level());
+    return result;
+  }
+
+  /// A node for outputs that were made below its level.
+  static void prepare(FunctionCall& call, Applied& result, const std::vector<Tensor>& inputs) {
+    result.node = call.make_node(inputs);
+    const NoGradGuard guard;
+    FunctionNode& node = *result.node->as_function();
+    call.setup(node, inputs, result.outputs);
+    if (!node.dirty.empty()) {
+      throw UnsupportedError(core::text(
+          call.name(), ": mark_dirty is not available inside transforms (vmap, nested grad); "
+                       "work out of place"));
+    }
+  }
+
+  static Applied apply_with_tangents(FunctionCall& call, const std::vector<Tensor>& inputs) {
+    int level = -1;
+    for (const Tensor& input : inputs) level = std::max(level, highest_level(input));
+    std::vector<Tensor> stripped, tangents;
+    for (const Tensor& input : inputs) {
+      tangents.push_back(level >= 0 ? tangent_at(input, level) : Tensor());
+      stripped.push_back(input);
+      if (level < 0 && input->has(TensorImpl::kHasTangent)) {
+        // Only tangents of levels that were left: drop them all.
+        stripped.back() = strip_tangent(input, -1);
+        meta(stripped.back()).extra->tangents.clear();
+        stripped.back()->set(TensorImpl::kHasTangent, false);
+      } else if (tangents.back().defined()) {
+        stripped.back() = strip_tangent(input, level);
+      }
+    }
+    if (level < 0) return apply(call, stripped);
+    ++call.tangent_levels_;
+    Applied result = apply(call, stripped);
+    --call.tangent_levels_;
+    if (!result.node) {
+      prepare(call, result, stripped);
+      FunctionNode& node = *result.node->as_function();
+      node.forward_inputs_ = stripped;
+      node.forward_outputs_ = result.outputs;
+    }
+    push(call, result, stripped, std::move(tangents), level);
+    give_back_dirty(result, inputs, stripped, level);
+    return result;
+  }
+
+  static void push(FunctionCall& call, Applied& result, const std::vector<Tensor>& inputs,
+                   std::vector<Tensor> tangents, int level) {
+    FunctionNode& node = *result.node->as_function();
+    node.jvp_saved_.clear();
+    for (const Tensor& each :
+         node.to_save_for_forward.empty() ? node.to_save : node.to_save_for_forward) {
+      const int input = each.defined() ? find(node.forward_inputs_, each) : -1;
+      const int output = each.defined() ? find(node.forward_outputs_, each) : -1;
+      node.jvp_saved_.push_back(output >= 0  ? result.outputs[static_cast<size_t>(output)]
+                                : input >= 0 ? inputs[static_cast<size_t>(input)]
+                                             : each);
+    }
+    for (size_t i = 0; node.materialize && i < tangents.size(); ++i) {
+      if (!tangents[i].defined() && is_floating_point(inputs[i].dtype()))
+        tangents[i] = zeros(inputs[i].sizes(), inputs[i].dtype());
+    }
+    node.in_jvp_ = true;
+    const std::vector<Tensor> pushed = call.jvp(node, std::move(tangents));
+    node.in_jvp_ = false;
+    node.jvp_saved_.clear();
+    if (pushed.size() != result.outputs.size()) {
+      throw GradError(core::text(call.name(), ": jvp returned an incorrect number of tangents "
+                                 "(expected ", result.outputs.size(), ", got ", pushed.size(),
+                                 ")"));
+    }
+    for (size_t i = 0; i < pushed.size(); ++i) {
+      const Tensor &output = result.outputs[i], &tangent = pushed[i];
+      if (!tangent.defined() || !output.defined() || !is_floating_point(output.dtype())) continue;
+      if (!(tangent.sizes() == output.sizes()) || tangent.dtype() != output.dtype()) {
+        throw ShapeError(core::text(call.name(), ": jvp returned a ", core::describe(tangent),
+                                    " as the tangent of output ", i, ", a ",
+                                    core::describe(output)));
+      }
+      if (find(node.forward_non_differentiable_, node.forward_outputs_[i]) < 0)
+        set_tangent(output, level, tangent);
+    }
+    if (call.tangent_levels_ == 0) {
+      for (auto* list : {&node.to_save, &node.to_save_for_forward, &node.forward_inputs_,
+                         &node.forward_outputs_, &node.forward_non_differentiable_})
+        list->clear();
+    }
+  }
+
+  /// forward() wrote into an input without its tangent: the caller's own tensor follows.
+  static void give_back_dirty(Applied& result, const std::vector<Tensor>& inputs,
+                              const std::vector<Tensor>& stripped, int level) {
+    for (Tensor& output : result.outputs) {
+      const int input = output.defined() ? find(stripped, output) : -1;
+      if (input < 0 || output.is_same(inputs[static_cast<size_t>(input)])) continue;
+      const Tensor& original = inputs[static_cast<size_t>(input)];
+      if (original->base) {
+        throw UnsupportedError(core::text(
+            result.node->name(), ": mark_dirty of a view is not available in forward mode"));
+      }
+      Edge edge = gradient_edge(output);
+      if (edge.node) set_edge(original, std::move(edge.node), edge.output);
+      set_tangent(original, level, tangent_at(output, level));
+      output = original;
+    }
+  }
+
+  static void finish(FunctionCall& call, const NodeRef& ref, const std::vector<Tensor>& inputs,
+                     std::vector<Tensor>& outputs, bool record, int level) {
+    FunctionNode& node = *ref->as_function();
+    node.input_count_ = static_cast<int>(inputs.size());
+    if (call.tangent_levels_ > 0) {
+      node.forward_inputs_ = inputs;
+      node.forward_outputs_ = outputs;
+      node.forward_non_differentiable_ = node.non_differentiable;
+    }
+    check_dirty(node, inputs, outputs, record);
+    if (record) {
+      connect_and_save(node, inputs, outputs, level);
+      node.take_number();
+      node.outputs.resize(static_cast<int>(outputs.size()));
+    }
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (outputs[i].defined()) place(ref, inputs, outputs[i], static_cast<int>(i), record);
+    }
+    if (record && (core::thread_state.watch & core::kWatchAnomaly)) [[unlikely]] {
+      std::vector<Tensor> made;
+      for (const Tensor& output : outputs) {
+        if (output.defined()) made.push_back(output);
+      }
+      const Borrowed borrowed(inputs);
+      note_values(node, Inputs(borrowed).tensors, Inputs(borrowed).count, made);
+    }
+    node.finished_ = true;
+    node.dirty.clear();
+    node.non_differentiable.clear();
+    if (call.tangent_levels_ > 0) return;
+    node.to_save.clear();
+    node.to_save_for_forward.clear();
+  }
+
+  static void check_dirty(const FunctionNode& node, const std::vector<Tensor>& inputs,
+                          const std::vector<Tensor>& outputs, bool record) {
+    for (const Tensor& each : node.dirty) {
+      if (find(outputs, each) < 0) {
+        throw GradError(core::text(
+            node.name(), ": a tensor marked as dirty in forward (", core::describe(each),
+            ") was not returned as output. The inputs that are modified inplace must all be "
+            "outputs of the Function"));
+      }
+      if (record && find(inputs, each) >= 0) check_writable(node.name().c_str(), each);
+    }
+  }
+
+  /// Edges, and saved tensors: an input or output is found again through the node's edges; anything
+  /// else gets an edge of its own behind them, so that it stays where it is on the tape.
+  static void connect_and_save(FunctionNode& node, const std::vector<Tensor>& inputs,
+                               const std::vector<Tensor>& outputs, int level) {
+    std::vector<int> others;
+    for (const Tensor& each : node.to_save) {
+      const bool own = !each.defined() || find(inputs, each) >= 0 || find(outputs, each) >= 0;
+      if (!own) others.push_back(0);
+    }
+    const int count = node.input_count_;
+    node.set_lifted(level >= 0);
+    node.edges.resize(count + static_cast<int>(others.size()));
+    for (int i = 0; i < count; ++i) {
+      const Tensor& input = inputs[static_cast<size_t>(i)];
+      if (input->has(TensorImpl::kNeedsGrad) && level_of(input) == level)
+        node.edges[i] = gradient_edge(input);
+    }
+    node.saved.resize(static_cast<int>(node.to_save.size()));
+    int next_other = count;
+    for (int k = 0; k < node.saved.size(); ++k) {
+      const Tensor& each = node.to_save[static_cast<size_t>(k)];
+      if (!each.defined()) continue;
+      check_saveable(node, each);
+      const int input = find(inputs, each), output = find(outputs, each);
+      if (output >= 0 && (input < 0 || find(node.dirty, each) >= 0)) {
+        node.saved[k].save_output(each, output);
+      } else if (input >= 0) {
+        node.saved[k].save_input(each, input);
+      } else {
+        if (level_of(each) == level) node.edges[next_other] = gradient_edge(each);
+        node.saved[k].save_input(each, next_other++);
+      }
+    }
+  }
+
+  static void check_saveable(const FunctionNode& node, const Tensor& tensor) {
+    if (tensor->has(TensorImpl::kInference) && !tensor->has(TensorImpl::kNeedsGrad) &&
+        is_floating_point(tensor.dtype()) && !core::thread_state.inference) {
+      throw GradError(
+          core::text(node.name(), ": inference tensors cannot be saved for backward; clone() the ",
+                     core::describe(tensor), " outside inference_mode to use it here"));
+    }
+  }
+
+  /// Makes `output` a result of the node, as far as it is one.
+  static void place(const NodeRef& ref, const std::vector<Tensor>& inputs, Tensor& output, int i,
+                    bool record) {
+    FunctionNode& node = *ref->as_function();
+    const int input = find(inputs, output);
+    const bool modified = input >= 0 && find(node.dirty, output) >= 0;
+    const bool differentiable =
+        record && is_floating_point(output.dtype()) && find(node.non_differentiable, output) < 0;
+    if (record) node.outputs[i].set(output);
+    if (modified) {
+      if (!differentiable) return;
+      Tensor value = plain_alias(output);
+      set_edge(value, ref, static_cast<uint32_t>(i));
+      record_write(output, value);
+      return;
+    }
+    if (input >= 0) {
+      const NoGradGuard guard;
+      output = as_view(output);
+    } else if (record && output.requires_grad() && (!differentiable || output.is_leaf())) {
+      output = plain_alias(output);  // recorded inside forward(), or somebody's parameter
+    }
+    if (!differentiable) return;
+    set_edge(output, ref, static_cast<uint32_t>(i));
+    if (output->base) meta(output).custom_view = true;
+  }
+};
+
+FunctionCall::~FunctionCall() = default;
+
+std::vector<Tensor> FunctionCall::run(const std::vector<Tensor>& inputs) {
+  return FunctionRecorder::apply(*this, inputs).outputs;
+}
+
+std::vector<Tensor> FunctionCall::batched(const std::vector<Tensor>&, const std::vector<int>&,
+                                          int64_t, std::vector<int>&) {
+  throw UnsupportedError(core::text(
+      "vmap: ", name(),
+      " has no batching rule, and tapegrad cannot look inside of it; loop over the samples"));
+}
+
+}  // namespace autograd
+
+// --- functions written in C++
+// ----------------------------------------------------------------------------------------
+
+namespace {
+
+std::string readable_name(const detail::FunctionTable& table) {
+  if (table.name) return table.name;
+  int status = 0;
+  char* text = abi::__cxa_demangle(table.type_name, nullptr, nullptr, &status);
+  std::string name = status == 0 && text ? text : table.type_name;
+  std::free(text);
+  const size_t scope = name.rfind("::");
+  return scope == std::string::npos ? name : name.substr(scope + 2);
+}
+
+class CppNode final : public autograd::FunctionNode {
+ public:
+  explicit CppNode(const detail::FunctionTable& table) : table_(table), context(this) {}
+  std::string name() const override { return backward_name(readable_name(table_).c_str()); }
+
+ protected:
+  std::vector<Tensor> backward(std::vector<Tensor> gradients) override {
+    return select("backward", "gradients", table_.backward(&context, std::move(gradients)));
+  }
+
+ private:
+  /// From one for each argument to one for each tensor.
+  std::vector<Tensor> select(const char* function, const char* what,
+                             std::vector<Tensor> all) const {
+    if (all.size() != arguments.size()) {
+      throw GradError(core::text("function ", name(), ": ", function,
+                                 " returned an incorrect number of ", what, " (expected ",
+                                 arguments.size(), ", got ", all.size(), ")"));
+    }
+    std::vector<Tensor> result;
+    for (size_t i = 0; i < all.size(); ++i) {
+      if (arguments[i]) {
+        result.push_back(std::move(all[i]));
+      } else if (all[i].defined()) {
+        throw GradError(core::text("function ", name(), " returned a defined gradient at index ",
+                                   i, ", but that argument of forward is not a tensor"));
+      }
+    }
+    return result;
+  }
+  const detail::FunctionTable& table_;
+
+ public:
+  AutogradContext context;
+};
+
+class CppCall final : public autograd::FunctionCall {
+ public:
+  CppCall(const detail::FunctionTable& table, std::vector<bool> is_tensor,
+          const detail::FunctionForward& forward)
+      : table_(table), is_tensor_(std::move(is_tensor)), forward_(forward) {}
+
+  std::string name() const override { return readable_name(table_); }
+
+  autograd::NodeRef make_node(const std::vector<Tensor>& inputs) override {
+    auto* node = new CppNode(table_);
+    size_t next = 0;
+    for (const bool tensor : is_tensor_)
+      node->arguments.push_back(tensor ? (inputs[next++].requires_grad() ? 2 : 1) : 0);
+    return autograd::NodeRef::adopt(node);
+  }
+
+  std::vector<Tensor> forward(autograd::FunctionNode& node,
+                              const std::vector<Tensor>& inputs) override {
+    return forward_(&static_cast<CppNode&>(node).context, inputs);
+  }
+
+  void setup(autograd::FunctionNode& node, const std::vector<Tensor>& inputs,
+             const std::vector<Tensor>& outputs) override {
+    // forward() runs once more for what it tells the context; what it saves of its results are
+    // other tensors than `outputs`, with the same values.
+    const std::vector<Tensor> again = forward(node, inputs);
+    for (auto* list : {&node.to_save, &node.non_differentiable}) {
+      for (Tensor& each : *list) {
+        for (size_t i = 0; i < again.size() && each.defined(); ++i) {
+          if (again[i].defined() && again[i].is_same(each)) each = outputs[i];
+        }
+      }
+    }
+  }
+
+  std::vector<Tensor> jvp(autograd::FunctionNode& node, std::vector<Tensor> tangents) override {
+    if (!table_.jvp) {
+      throw UnsupportedError(core::text(
+          name(), ": forward mode needs a jvp function; add `static std::vector<Tensor> "
+                  "jvp(AutogradContext*, std::vector<Tensor> tangents)`"));
+    }
+    std::vector<Tensor> all;
+    size_t next = 0;
+    for (const bool tensor : is_tensor_) all.push_back(tensor ? tangents[next++] : Tensor());
+    return table_.jvp(&static_cast<CppNode&>(node).context, std::move(all));
+  }
+
+ private:
+  const detail::FunctionTable& table_;
+  std::vector<bool> is_tensor_;
+  const detail::FunctionForward& forward_;
+};
+
+}  // namespace
+
+namespace detail {
+
+std::vector<Tensor> apply_function(const FunctionTable& table, std::vector<bool> is_tensor,
+                                   const std::vector<Tensor>& inputs,
+                                   const FunctionForward& forward) {
+  for (const Tensor& input : inputs) {
+    if (!input.defined())
+      throw ValueError(core::text(readable_name(table), ": an argument is an undefined tensor"));
+  }
+  return CppCall(table, std::move(is_tensor), forward).run(inputs);
+}
+
+}  // namespace detail
+
+void AutogradContext::save_for_backward(std::vector<Tensor> tensors) {
+  node_->to_save = std::move(tensors);
+}
+std::vector<Tensor> AutogradContext::get_saved_variables() const { return node_->saved_tensors(); }
+void AutogradContext::mark_dirty(const std::vector<Tensor>& inputs) { node_->dirty = inputs; }
+void AutogradContext::mark_non_differentiable(const std::vector<Tensor>& outputs) {
+  node_->non_differentiable = outputs;
+}
+void AutogradContext::set_materialize_grads(bool value) { node_->materialize = value; }
+bool AutogradContext::needs_input_grad(size_t argument) const {
+  return argument < node_->arguments.size() && node_->arguments[argument] == 2;
+}
+
+}  // namespace tapegrad
