@@ -250,6 +250,29 @@ def scalar_chain(torch: Any) -> Step:
     return step
 
 
+def custom_function(torch: Any) -> Step:
+    class Square(torch.autograd.Function):  # type: ignore[misc]
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x * x
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return 2 * grad * x
+
+    x = torch.tensor(0.5, requires_grad=True)
+
+    def step() -> Any:
+        for _ in range(CALLS):
+            x.grad = None
+            Square.apply(x).backward()
+        return x.grad
+
+    return step
+
+
 def add(needs_grad: bool) -> Callable[[Any], Step]:
     def build(torch: Any) -> Step:
         a = torch.tensor([1.0], requires_grad=needs_grad)
@@ -348,6 +371,14 @@ ADAM_BYTES = 7 * 4.0 * ADAM_TENSORS * ADAM_SIDE**2  # reads p, g, m, v; writes p
 
 def rows() -> list[Workload]:
     result = [
+        Workload(
+            "function",
+            "autograd.Function, scalar, fwd + bwd",
+            custom_function,
+            "calls",
+            {"torch": 3.0},
+            calls=CALLS,
+        ),
         Workload("add", "a + b, one element", add(False), "calls", {"torch": 5.0}, calls=CALLS),
         Workload(
             "add-grad", "a + b, one element, grad", add(True), "calls", {"torch": 5.0}, calls=CALLS

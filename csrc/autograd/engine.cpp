@@ -176,6 +176,7 @@ class Pass {
       if (w_.entries[root.entry].needed) ++w_.entries[root.entry].expected;
     }
     const bool previous = std::exchange(core::thread_state.grad_enabled, create_graph_);
+    const Running running(this);
     try {
       for (Root& root : roots_) {
         if (w_.entries[root.entry].needed)
@@ -189,7 +190,28 @@ class Pass {
     core::thread_state.grad_enabled = previous;
   }
 
+  static uint64_t current_number() { return current_ ? current_->number_ : 0; }
+  static bool current_needs(const Node& node) {
+    if (!current_) return false;
+    const uint32_t entry = current_->w_.index.find(&node, current_->w_.entries);
+    return entry != kNone && current_->w_.entries[entry].needed;
+  }
+
  private:
+  /// Makes a pass the current one of this thread while it runs.
+  class Running {
+   public:
+    explicit Running(Pass* pass) : previous_(std::exchange(current_, pass)) {
+      static std::atomic<uint64_t> counter{0};
+      pass->number_ = counter.fetch_add(1, std::memory_order_relaxed) + 1;
+    }
+    ~Running() { current_ = previous_; }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    Pass* previous_;
+  };
   struct Root {
     uint32_t entry;
     uint32_t output;
@@ -502,7 +524,11 @@ class Pass {
   bool retain_;
   bool accumulate_ = true;
   bool pruned_ = false;
+  uint64_t number_ = 0;
+  static thread_local Pass* current_;
 };
+
+thread_local Pass* Pass::current_ = nullptr;
 
 Tensor seed_gradient(const char* op, const Tensor& output, const Tensor& given, size_t index) {
   if (!given.defined()) {
@@ -545,6 +571,18 @@ void add_roots(const char* op, Pass& pass, TensorList outputs, TensorList gradie
 }
 
 }  // namespace
+
+uint64_t current_pass() { return Pass::current_number(); }
+bool runs_in_current_pass(const Node& node) { return Pass::current_needs(node); }
+
+Tensor edge_tensor(Node& node, int output) {
+  const OutputInfo& info = node.outputs[output];
+  Dims strides;
+  for (size_t i = 0; i < info.sizes().size(); ++i) strides.push_back(0);
+  const Tensor result = core::make_alias(zeros({}, info.dtype()), info.sizes(), strides, 0);
+  set_edge(result, NodeRef::share(&node), static_cast<uint32_t>(output));
+  return result;
+}
 
 bool reaches_other_leaves(TensorList outputs, TensorList inputs) {
   std::unordered_set<Node*> seen;

@@ -87,7 +87,11 @@ void FunctionNode::pull(Pull& pull) {
   std::vector<Tensor> results = backward(std::move(gradients));
   for (int i = 0; i < input_count_; ++i) {
     Tensor& result = results[static_cast<size_t>(i)];
-    if (!result.defined() || !edges[i].node) continue;
+    if (!result.defined()) continue;
+    if (!edges[i].node) {
+      pull.set(i, std::move(result));  // for hooks to see
+      continue;
+    }
     if (!is_floating_point(result.dtype())) {
       throw DTypeError(core::text("Function ", name(), " returned an invalid gradient at index ",
                                   argument_of(i), " - got dtype ", dtype_name(result.dtype()),

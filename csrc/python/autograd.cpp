@@ -213,6 +213,46 @@ PyObject* engine_grad(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwn
   return wrap_tuple(result.data(), result.size());
 }
 
+// --- edges
+// -----------------------------------------------------------------------------------------------------------
+
+PyObject* edge_of(PyObject*, PyObject* tensor) {
+  autograd::Edge edge =
+      autograd::gradient_edge(expect_tensor(tensor, "get_gradient_edge", "tensor"));
+  return Py_BuildValue("(NI)", wrap_node(std::move(edge.node)), edge.output);
+}
+
+autograd::Node& expect_node(PyObject* object, const char* function) {
+  if (!is_node(object))
+    raise(PyExc_TypeError, "%s: expected a Node, got %s", function, type_name(object).c_str());
+  return node_of(object);
+}
+
+/// A tensor at an edge, of the shape and dtype there, for functions that take tensors.
+PyObject* edge_tensor(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwnames) {
+  const Bound<2> bound("_edge_tensor", {"node", "output_nr"}, 2, args, nargs, kwnames);
+  autograd::Node& node = expect_node(bound[0], "GradientEdge");
+  const int64_t output = as_int(bound[1]);
+  if (autograd::AccumulateGrad* accumulator = node.as_accumulator()) {
+    const Tensor leaf = accumulator->leaf();
+    if (!leaf.defined()) throw GradError("GradientEdge: the leaf of this edge is gone");
+    return wrap(leaf);
+  }
+  if (output < 0 || output >= node.outputs.size() ||
+      !node.outputs[static_cast<int>(output)].defined()) {
+    raise(PyExc_IndexError, "GradientEdge: %s has no output %lld", node.name().c_str(),
+          static_cast<long long>(output));
+  }
+  return wrap(autograd::edge_tensor(node, static_cast<int>(output)));
+}
+
+PyObject* current_pass_(PyObject*) {
+  return PyLong_FromUnsignedLongLong(autograd::current_pass());
+}
+PyObject* runs_in_pass(PyObject*, PyObject* node) {
+  return PyBool_FromLong(autograd::runs_in_current_pass(expect_node(node, "_runs_in_current_pass")));
+}
+
 // --- methods of Tensor
 // -----------------------------------------------------------------------------------------------
 
@@ -342,6 +382,11 @@ void add_autograd(PyObject* module) {
       method<&inference>("is_inference_mode_enabled", "Whether this thread is in inference mode."),
       method<&engine_backward>("_engine_backward", "See tapegrad.autograd.backward."),
       method<&engine_grad>("_engine_grad", "See tapegrad.autograd.grad."),
+      method<&edge_of>("_gradient_edge", "See tapegrad.autograd.graph.get_gradient_edge."),
+      method<&edge_tensor>("_edge_tensor", "A tensor that stands for an edge of the graph."),
+      method<&current_pass_>("_current_pass", "The number of this thread's backward pass, or 0."),
+      method<&runs_in_pass>("_runs_in_current_pass",
+                            "Whether this thread's backward pass computes a node's gradients."),
       method<&make_dual_>("_make_dual", "See tapegrad.autograd.forward_ad.make_dual."),
       method<&unpack_dual_>("_unpack_dual", "See tapegrad.autograd.forward_ad.unpack_dual."),
       method<&enter_dual>("_enter_dual_level", "Open a level of forward mode."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tapegrad import _C
+from tapegrad.autograd._edges import GradientEdge
 from tapegrad.autograd.anomaly_mode import detect_anomaly as detect_anomaly
 from tapegrad.autograd.anomaly_mode import is_anomaly_enabled as is_anomaly_enabled
 from tapegrad.autograd.anomaly_mode import set_detect_anomaly as set_detect_anomaly
@@ -60,15 +61,20 @@ def _type_error(function: str, argument: str, value: object) -> NoReturn:
 def _tensors(function: str, argument: str, value: Any) -> tuple[Tensor, ...]:
     if isinstance(value, _C.Tensor):
         return (value,)
+    if isinstance(value, GradientEdge):
+        value = (value,)
     if not isinstance(value, (list, tuple)):
         try:
             value = tuple(value)
         except TypeError:
             _type_error(function, argument, value)
+    value = tuple(
+        _C._edge_tensor(*item) if isinstance(item, GradientEdge) else item for item in value
+    )
     for item in value:
         if not isinstance(item, _C.Tensor):
             _type_error(function, argument, item)
-    return tuple(value)
+    return value
 
 
 def _gradients(
@@ -115,6 +121,13 @@ def backward(
     wanted = None
     if inputs is not None:
         values = inputs.values() if isinstance(inputs, dict) else inputs
+        several = isinstance(values, (list, tuple)) and not isinstance(values, GradientEdge)
+        for item in values if several else (values,):
+            if isinstance(item, GradientEdge) and item.node.name() != "AccumulateGrad":
+                raise RuntimeError(
+                    "backward: inputs holds the GradientEdge of a result, which has no .grad to "
+                    "add to; give the tensor, or use autograd.grad"
+                )
         wanted = _tensors("backward", "inputs", values)
         if not wanted:
             raise RuntimeError("backward: inputs is empty; leave it out to reach every leaf")

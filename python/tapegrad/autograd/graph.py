@@ -5,6 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from tapegrad import _C
+from tapegrad.autograd._edges import GradientEdge as GradientEdge
+from tapegrad.autograd._edges import Node as Node
+from tapegrad.autograd._edges import get_gradient_edge as get_gradient_edge
+from tapegrad.autograd._edges import register_multi_grad_hook as register_multi_grad_hook
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,9 +28,13 @@ if TYPE_CHECKING:
     ]
 
 __all__ = [
+    "GradientEdge",
+    "Node",
     "Tape",
     "disable_saved_tensors_hooks",
+    "get_gradient_edge",
     "increment_version",
+    "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
     "tape",

@@ -20,6 +20,7 @@ from operator import attrgetter
 
 from tapegrad import _C
 from tapegrad.autograd.grad_mode import no_grad
+from tapegrad.nn.modules._hooks import BackwardHook, run_after_error, run_pre_hook
 from tapegrad.nn.parameter import Buffer, Parameter
 from tapegrad.utils.hooks import RemovableHandle, _HookTable
 
@@ -112,6 +113,12 @@ class _Forward(property):
 
 
 _TABLES = ("_parameters", "_buffers", "_modules")
+_HOOK_TABLES = (
+    "_forward_hooks",
+    "_forward_pre_hooks",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+)
 _NO_HOOKS = _HookTable()
 
 
@@ -148,6 +155,8 @@ class Module:
     _non_persistent_buffers_set: set[str]
     _forward_hooks: _HookTable = _NO_HOOKS
     _forward_pre_hooks: _HookTable = _NO_HOOKS
+    _backward_hooks: _HookTable = _NO_HOOKS
+    _backward_pre_hooks: _HookTable = _NO_HOOKS
 
     if TYPE_CHECKING:
 
@@ -606,7 +615,7 @@ class Module:
             for key, value in state.get(name, {}).items():
                 table[key] = value
             self.__dict__[name] = table
-        for name in ("_forward_hooks", "_forward_pre_hooks"):
+        for name in _HOOK_TABLES:
             if state.get(name):
                 self.__dict__[name] = _HookTable(state[name])
                 _enable_hooks()
@@ -637,7 +646,26 @@ class Module:
         """
         return self._add_hook("_forward_hooks", (hook, with_kwargs, always_call), prepend)
 
-    def _add_hook(self, table: str, entry: tuple[Any, ...], prepend: bool) -> RemovableHandle:
+    def register_full_backward_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` when a backward pass leaves the module.
+
+        Both are tuples, ``None`` for what is no tensor; a tuple that the hook returns replaces
+        ``grad_input``.
+        """
+        return self._add_hook("_backward_hooks", hook, prepend)
+
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` when a backward pass enters the module.
+
+        What it returns, unless ``None``, replaces ``grad_output``.
+        """
+        return self._add_hook("_backward_pre_hooks", hook, prepend)
+
+    def _add_hook(self, table: str, entry: Any, prepend: bool) -> RemovableHandle:
         hooks = self.__dict__.setdefault(table, _HookTable())
         handle = RemovableHandle(hooks)
         hooks[handle.id] = entry
@@ -650,13 +678,20 @@ class Module:
         return handle
 
     def _call_with_hooks(self, *args: Any, **kwargs: Any) -> Any:
-        if not self._forward_pre_hooks and not self._forward_hooks:
+        backward = None
+        if self._backward_hooks or self._backward_pre_hooks:
+            backward = BackwardHook(
+                self, list(self._backward_hooks.values()), list(self._backward_pre_hooks.values())
+            )
+        elif not self._forward_pre_hooks and not self._forward_hooks:
             return self.forward(*args, **kwargs)
         waiting = dict(self._forward_hooks)
         output = None
         try:
             for hook, with_kwargs, _ in list(self._forward_pre_hooks.values()):
-                args, kwargs = _run_pre_hook(self, hook, with_kwargs, args, kwargs)
+                args, kwargs = run_pre_hook(self, hook, with_kwargs, args, kwargs)
+            if backward:
+                args = backward.watch_inputs(args)
             output = self.forward(*args, **kwargs)
             for key, (hook, with_kwargs, _) in list(waiting.items()):
                 del waiting[key]
@@ -665,10 +700,12 @@ class Module:
                 )
                 if changed is not None:
                     output = changed
+            if backward:
+                output = backward.watch_output(output)
         except Exception:
             for hook, with_kwargs, always in waiting.values():
                 if always:
-                    _run_after_error(self, hook, with_kwargs, args, kwargs, output)
+                    run_after_error(self, hook, with_kwargs, args, kwargs, output)
             raise
         return output
 
@@ -699,48 +736,6 @@ def _enable_hooks() -> None:
     """Let every module call look for hooks; see Note [Calling a module]."""
     if Module.__call__ is not Module._call_with_hooks:
         Module.__call__ = Module._call_with_hooks  # type: ignore[method-assign]
-
-
-def _run_pre_hook(
-    module: Module, hook: Any, with_kwargs: bool, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    if not with_kwargs:
-        changed = hook(module, args)
-        if changed is None:
-            return args, kwargs
-        return changed if isinstance(changed, tuple) else (changed,), kwargs
-    changed = hook(module, args, kwargs)
-    if changed is None:
-        return args, kwargs
-    if not (isinstance(changed, tuple) and len(changed) == 2):
-        raise RuntimeError(
-            "forward pre-hook must return None or a tuple of (new_args, new_kwargs), "
-            f"but got {changed}."
-        )
-    return changed
-
-
-def _run_after_error(
-    module: Module,
-    hook: Any,
-    with_kwargs: bool,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    output: Any,
-) -> None:
-    try:
-        if with_kwargs:
-            hook(module, args, kwargs, output)
-        else:
-            hook(module, args, output)
-    except Exception as error:
-        import warnings
-
-        warnings.warn(
-            f"a forward hook with always_call=True raised {error!r} after an error in forward; "
-            "the first error is the one that is raised",
-            stacklevel=3,
-        )
 
 
 def _convert(param: Parameter, fn: Callable[[Tensor], Tensor]) -> None:
