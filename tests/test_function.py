@@ -8,6 +8,7 @@ import weakref
 from typing import Any
 
 import pytest
+
 import tapegrad as tg
 from tapegrad.autograd import Function, forward_ad, grad
 from tapegrad.autograd.function import FunctionCtx, once_differentiable
@@ -123,7 +124,9 @@ def test_gradients_to_the_second_order(name: str) -> None:
         (g,) = m.autograd.grad(y, x, create_graph=True)
         (gg,) = m.autograd.grad((g * x).sum(), x)
         results.append([values(y), values(g), values(gg)])
-    flat = [[v for part in r for v in (part if isinstance(part, list) else [part])] for r in results]
+    flat = [
+        [v for part in r for v in (part if isinstance(part, list) else [part])] for r in results
+    ]
     assert flat[0] == pytest.approx(flat[1], rel=1e-12)
 
 
@@ -131,9 +134,11 @@ def test_names_and_graph_as_in_torch() -> None:
     x = leaf(1.0)
     y = Cube.apply(x)
     node = y.grad_fn
-    assert node is y.grad_fn and isinstance(node, FunctionCtx)
+    assert node is y.grad_fn
+    assert isinstance(node, FunctionCtx)
     assert isinstance(node, tg.autograd.graph.Node)
-    assert node.name() == "CubeBackward" and "CubeBackward" in repr(node)
+    assert node.name() == "CubeBackward"
+    assert "CubeBackward" in repr(node)
     assert node.next_functions[0][0].variable is x
     assert node.needs_input_grad == (True,)
     assert node.saved_tensors[0] is x
@@ -163,7 +168,7 @@ def test_needs_input_grad_and_none_gradients() -> None:
 
         @staticmethod
         def backward(ctx, g):
-            x, nothing, y = ctx.saved_tensors
+            _x, nothing, y = ctx.saved_tensors
             seen.append((ctx.needs_input_grad, nothing))
             return g * y, None, None
 
@@ -188,15 +193,19 @@ def test_output_kinds() -> None:
 
         @staticmethod
         def backward(ctx, g, g_order, g_text, g_list, g_flat, g_mask):
-            assert g_text is None and g_list is None
+            assert g_text is None
+            assert g_list is None
             assert values(g_flat) == [0.0, 0.0]
             return g * 2
 
     x = leaf(2.0, -1.0)
     y, order, text, items, flat, mask = Mixed.apply(x)
-    assert text == "text" and items[0] is x
-    assert y.requires_grad and not order.requires_grad
-    assert not flat.requires_grad and not mask.requires_grad
+    assert text == "text"
+    assert items[0] is x
+    assert y.requires_grad
+    assert not order.requires_grad
+    assert not flat.requires_grad
+    assert not mask.requires_grad
     y.sum().backward()
     assert values(x.grad) == [2.0, 2.0]
 
@@ -205,9 +214,11 @@ def test_without_recording() -> None:
     x = leaf(2.0)
     with tg.no_grad():
         y = Cube.apply(x)
-    assert not y.requires_grad and y.grad_fn is None
+    assert not y.requires_grad
+    assert y.grad_fn is None
     z = Cube.apply(tg.tensor([2.0]))
-    assert not z.requires_grad and values(z) == [8.0]
+    assert not z.requires_grad
+    assert values(z) == [8.0]
 
 
 # --- inputs among the outputs ----------------------------------------------------------------
@@ -226,7 +237,9 @@ class Same(Function):
 def test_an_input_returned_as_it_is() -> None:
     x = leaf(1.0, 2.0)
     y = Same.apply(x)
-    assert y is not x and y.data_ptr() == x.data_ptr() and x.is_leaf
+    assert y is not x
+    assert y.data_ptr() == x.data_ptr()
+    assert x.is_leaf
     y.sum().backward()
     assert values(x.grad) == [10.0, 10.0]
     z = x * 1
@@ -270,7 +283,8 @@ def test_mark_dirty() -> None:
     x = leaf(1.0, 2.0)
     y = x * 2
     z = Add1.apply(y)
-    assert z is y and values(y) == [3.0, 5.0]
+    assert z is y
+    assert values(y) == [3.0, 5.0]
     z.sum().backward()
     assert values(x.grad) == [10.0, 10.0]
     with pytest.raises(RuntimeError, match="leaf"):
@@ -318,7 +332,11 @@ def returning(value: Any) -> Any:
     [
         ((tg.ones(2),), RuntimeError, r"WrongBackward.*incorrect number.*expected 2, got 1"),
         ((tg.ones(2), None, tg.ones(1)), RuntimeError, "expected 2, got 3"),
-        ((tg.ones(2), tg.ones(2)), RuntimeError, "WrongBackward.*different from None at position 2"),
+        (
+            (tg.ones(2), tg.ones(2)),
+            RuntimeError,
+            "WrongBackward.*different from None at position 2",
+        ),
         ((3.0, None), TypeError, r"WrongBackward.*got float\).*position 1"),
         ((tg.ones(3), None), RuntimeError, r"WrongBackward.*index 0 - got \(3,\).*\(2,\)"),
         ((tg.ones(2, dtype=tg.int64), None), RuntimeError, "WrongBackward.*int64.*float32"),
@@ -337,7 +355,8 @@ def test_wrong_gradients_name_the_function(value: Any, error: Any, message: str)
 def test_gradients_that_broadcast_and_other_dtypes() -> None:
     x = tg.ones(2, requires_grad=True)
     returning((tg.ones(3, 2, dtype=tg.float64), None, None)).apply(x, 1).sum().backward()
-    assert values(x.grad) == [3.0, 3.0] and x.grad.dtype == tg.float32
+    assert values(x.grad) == [3.0, 3.0]
+    assert x.grad.dtype == tg.float32
 
 
 def test_wrong_calls() -> None:
@@ -349,7 +368,9 @@ def test_wrong_calls() -> None:
             ctx.save_for_backward(x, 3)
             return x
 
-    with pytest.raises(TypeError, match="can only save tensors and None, but argument 1 is of type"):
+    with pytest.raises(
+        TypeError, match="can only save tensors and None, but argument 1 is of type"
+    ):
         SavesNumber.apply(x)
     with pytest.raises(NotImplementedError, match="must implement the forward"):
         Function.apply(x)
@@ -375,11 +396,11 @@ def test_saved_tensor_changed_in_place_and_graph_used_twice() -> None:
     y = x * 1
     z = Cube.apply(y)
     y.add_(1)
-    with pytest.raises(RuntimeError, match="CubeBackward.*modified by an inplace"):
+    with pytest.raises(RuntimeError, match=r"CubeBackward.*modified by an inplace"):
         z.sum().backward()
     z = Cube.apply(x).sum()
     z.backward()
-    with pytest.raises(RuntimeError, match="second time.*CubeBackward"):
+    with pytest.raises(RuntimeError, match=r"second time.*CubeBackward"):
         z.backward()
 
 
@@ -455,7 +476,8 @@ def test_everything_dies_by_reference_count() -> None:
         y = Holds.apply(x)
         node = y.grad_fn
         del y
-        assert Holds.last() is not None and node.next_functions[0][0].variable is x
+        assert Holds.last() is not None
+        assert node.next_functions[0][0].variable is x
         del node
         assert Holds.last() is None
         y = Holds.apply(x)
@@ -468,7 +490,8 @@ def test_everything_dies_by_reference_count() -> None:
         y = Holds.apply(x)
         y.grad_fn.note = "kept"
         y.sum().backward(retain_graph=True)
-        assert y.grad_fn.note == "kept" and y.grad_fn.token.used
+        assert y.grad_fn.note == "kept"
+        assert y.grad_fn.token.used
     finally:
         gc.enable()
 
@@ -574,7 +597,7 @@ def test_transforms_nest() -> None:
     assert tg.allclose(tg.func.vmap(tg.func.grad(f))(x), 3 * x**2)
     hessian = tg.func.hessian(f)(x[0])
     assert values(hessian) == [[6.0, 0.0], [0.0, 12.0]]
-    with pytest.raises(RuntimeError, match="Cube.*vmap support"):
+    with pytest.raises(RuntimeError, match=r"Cube.*vmap support"):
         tg.func.vmap(Cube.apply)(x)
 
 
@@ -642,3 +665,11 @@ def test_packed_saved_tensors() -> None:
     assert len(packed) == 1
     y.sum().backward()
     assert values(x.grad) == [12.0]
+
+
+def test_the_page_of_custom_functions_runs() -> None:
+    import doctest
+    import pathlib
+
+    page = pathlib.Path(__file__).parents[1] / "docs" / "custom_functions.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0

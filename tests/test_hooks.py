@@ -11,6 +11,7 @@ import weakref
 from typing import Any
 
 import pytest
+
 import tapegrad as tg
 from tapegrad.autograd import graph
 
@@ -68,7 +69,8 @@ def test_node_hooks_replace_gradients() -> None:
         pre = y.grad_fn.register_prehook(lambda g: (g[0] * 10,))
         y.grad_fn.register_hook(lambda gi, go: (gi[0] + 1, None))
         y.sum().backward(retain_graph=True)
-        assert values(x.grad) == [31.0, 41.0] and w.grad is None
+        assert values(x.grad) == [31.0, 41.0]
+        assert w.grad is None
         pre.remove()
         pre.remove()
         x.grad = None
@@ -99,7 +101,8 @@ def test_metadata_and_walking_the_graph() -> None:
     node = y.grad_fn
     node.metadata["where"] = "here"
     assert y.grad_fn.metadata == {"where": "here"}
-    assert isinstance(node, graph.Node) and y.grad_fn == node
+    assert isinstance(node, graph.Node)
+    assert y.grad_fn == node
     names = []
     while node is not None:
         names.append(node.name())
@@ -200,7 +203,8 @@ def test_gradient_edges() -> None:
         y = x * x
         z = y.exp().sum()
         edge = edges(y)
-        assert edge.output_nr == 0 and edge.node.name().startswith("MulBackward")
+        assert edge.output_nr == 0
+        assert edge.node.name().startswith("MulBackward")
         del y
         (g,) = m.autograd.grad(z, edge, retain_graph=True)
         assert values(g) == pytest.approx([2.718281828, 54.59815], rel=1e-5)
@@ -231,7 +235,8 @@ def test_multi_grad_hooks(mode: str) -> None:
         handle.remove()
         (a * b * c).backward()
         logs.append(log)
-    assert logs[0] == logs[1] and len(logs[0]) == 2
+    assert logs[0] == logs[1]
+    assert len(logs[0]) == 2
 
 
 # --- backward(inputs=) ---------------------------------------------------------------------------

@@ -21,8 +21,8 @@ TAPEGRAD_API uint64_t current_pass();
 /// Whether that pass computes gradients of the node's outputs.
 TAPEGRAD_API bool runs_in_current_pass(const Node& node);
 
-/// A tensor that stands for output `output` of the node in functions that take tensors: of its shape
-/// and dtype, with no values of its own.
+/// A tensor that stands for output `output` of the node in functions that take tensors: of its
+/// shape and dtype, with no values of its own.
 TAPEGRAD_API Tensor edge_tensor(Node& node, int output);
 
 }  // namespace tapegrad::autograd

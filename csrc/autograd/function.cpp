@@ -69,8 +69,7 @@ std::vector<Tensor> FunctionNode::saved_tensors() const {
   if (!finished_) return to_save;
   if (released()) refuse_released(*this);
   std::vector<Tensor> tensors;
-  for (const SavedTensor& each : saved)
-    tensors.push_back(each.empty() ? Tensor() : unpack(each));
+  for (const SavedTensor& each : saved) tensors.push_back(each.empty() ? Tensor() : unpack(each));
   return tensors;
 }
 
@@ -169,9 +168,10 @@ class FunctionRecorder {
     FunctionNode& node = *result.node->as_function();
     call.setup(node, inputs, result.outputs);
     if (!node.dirty.empty()) {
-      throw UnsupportedError(core::text(
-          call.name(), ": mark_dirty is not available inside transforms (vmap, nested grad); "
-                       "work out of place"));
+      throw UnsupportedError(
+          core::text(call.name(),
+                     ": mark_dirty is not available inside transforms (vmap, nested grad); "
+                     "work out of place"));
     }
   }
 
@@ -227,9 +227,10 @@ class FunctionRecorder {
     node.in_jvp_ = false;
     node.jvp_saved_.clear();
     if (pushed.size() != result.outputs.size()) {
-      throw GradError(core::text(call.name(), ": jvp returned an incorrect number of tangents "
-                                 "(expected ", result.outputs.size(), ", got ", pushed.size(),
-                                 ")"));
+      throw GradError(core::text(call.name(),
+                                 ": jvp returned an incorrect number of tangents "
+                                 "(expected ",
+                                 result.outputs.size(), ", got ", pushed.size(), ")"));
     }
     for (size_t i = 0; i < pushed.size(); ++i) {
       const Tensor &output = result.outputs[i], &tangent = pushed[i];
@@ -352,9 +353,9 @@ class FunctionRecorder {
   static void check_saveable(const FunctionNode& node, const Tensor& tensor) {
     if (tensor->has(TensorImpl::kInference) && !tensor->has(TensorImpl::kNeedsGrad) &&
         is_floating_point(tensor.dtype()) && !core::thread_state.inference) {
-      throw GradError(
-          core::text(node.name(), ": inference tensors cannot be saved for backward; clone() the ",
-                     core::describe(tensor), " outside inference_mode to use it here"));
+      throw GradError(core::text(node.name(),
+                                 ": inference tensors cannot be saved for backward; clone() the ",
+                                 core::describe(tensor), " outside inference_mode to use it here"));
     }
   }
 
@@ -440,8 +441,8 @@ class CppNode final : public autograd::FunctionNode {
       if (arguments[i]) {
         result.push_back(std::move(all[i]));
       } else if (all[i].defined()) {
-        throw GradError(core::text("function ", name(), " returned a defined gradient at index ",
-                                   i, ", but that argument of forward is not a tensor"));
+        throw GradError(core::text("function ", name(), " returned a defined gradient at index ", i,
+                                   ", but that argument of forward is not a tensor"));
       }
     }
     return result;
@@ -489,9 +490,10 @@ class CppCall final : public autograd::FunctionCall {
 
   std::vector<Tensor> jvp(autograd::FunctionNode& node, std::vector<Tensor> tangents) override {
     if (!table_.jvp) {
-      throw UnsupportedError(core::text(
-          name(), ": forward mode needs a jvp function; add `static std::vector<Tensor> "
-                  "jvp(AutogradContext*, std::vector<Tensor> tangents)`"));
+      throw UnsupportedError(
+          core::text(name(),
+                     ": forward mode needs a jvp function; add `static std::vector<Tensor> "
+                     "jvp(AutogradContext*, std::vector<Tensor> tangents)`"));
     }
     std::vector<Tensor> all;
     size_t next = 0;

@@ -246,11 +246,10 @@ PyObject* edge_tensor(PyObject*, Arguments args, Py_ssize_t nargs, PyObject* kwn
   return wrap(autograd::edge_tensor(node, static_cast<int>(output)));
 }
 
-PyObject* current_pass_(PyObject*) {
-  return PyLong_FromUnsignedLongLong(autograd::current_pass());
-}
+PyObject* current_pass_(PyObject*) { return PyLong_FromUnsignedLongLong(autograd::current_pass()); }
 PyObject* runs_in_pass(PyObject*, PyObject* node) {
-  return PyBool_FromLong(autograd::runs_in_current_pass(expect_node(node, "_runs_in_current_pass")));
+  return PyBool_FromLong(
+      autograd::runs_in_current_pass(expect_node(node, "_runs_in_current_pass")));
 }
 
 // --- methods of Tensor

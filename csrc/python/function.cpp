@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "python/convert.h"
 #include "autograd/lifted.h"
+#include "python/convert.h"
 #include "tapegrad/autograd.h"
 #include "tapegrad/error.h"
 
@@ -310,9 +310,8 @@ class PyCall final : public autograd::FunctionCall {
     } else {
       std::vector<Ref> owned = replaced(inputs);
       owned.insert(owned.begin(), context);
-      output_ = checked(
-          PyObject_Vectorcall(function.get(), reinterpret_cast<PyObject* const*>(owned.data()),
-                              owned.size(), nullptr));
+      output_ = checked(PyObject_Vectorcall(
+          function.get(), reinterpret_cast<PyObject* const*>(owned.data()), owned.size(), nullptr));
     }
     return outputs_of(output_.get());
   }
@@ -339,9 +338,8 @@ class PyCall final : public autograd::FunctionCall {
       owned.push_back(is_tensor(args_[i]) ? checked(wrap(std::move(tangents[next++])))
                                           : Ref::share(Py_None));
     }
-    const Ref result = checked(
-        PyObject_Vectorcall(function.get(), reinterpret_cast<PyObject* const*>(owned.data()),
-                            owned.size(), nullptr));
+    const Ref result = checked(PyObject_Vectorcall(
+        function.get(), reinterpret_cast<PyObject* const*>(owned.data()), owned.size(), nullptr));
     return tangents_of(result.get());
   }
 
@@ -415,9 +413,9 @@ class PyCall final : public autograd::FunctionCall {
     Ref tuple = checked(PyTuple_New(PyTuple_GET_SIZE(output)));
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(output); ++i) {
       const Tensor& each = outputs[static_cast<size_t>(i)];
-      PyTuple_SET_ITEM(tuple.get(), i,
-                       each.defined() ? checked(wrap(each)).release()
-                                      : Py_NewRef(PyTuple_GET_ITEM(output, i)));
+      PyTuple_SET_ITEM(
+          tuple.get(), i,
+          each.defined() ? checked(wrap(each)).release() : Py_NewRef(PyTuple_GET_ITEM(output, i)));
     }
     return tuple;
   }
@@ -454,12 +452,11 @@ PyObject* apply(PyObject* type, Arguments args, Py_ssize_t nargs, PyObject* kwna
   // Defaults and keywords of a forward without ctx: setup_context sees them all by position.
   const Ref bind = imported_attribute("tapegrad.autograd.function", "_bind_arguments");
   const Ref positional = checked(PyTuple_New(nargs)), named = checked(PyDict_New());
-  for (Py_ssize_t i = 0; i < nargs; ++i)
-    PyTuple_SET_ITEM(positional.get(), i, Py_NewRef(args[i]));
+  for (Py_ssize_t i = 0; i < nargs; ++i) PyTuple_SET_ITEM(positional.get(), i, Py_NewRef(args[i]));
   for (Py_ssize_t k = 0; keywords && k < PyTuple_GET_SIZE(kwnames); ++k)
     checked(PyDict_SetItem(named.get(), PyTuple_GET_ITEM(kwnames, k), args[nargs + k]));
-  const Ref all =
-      checked(PyObject_CallFunctionObjArgs(bind.get(), type, positional.get(), named.get(), nullptr));
+  const Ref all = checked(
+      PyObject_CallFunctionObjArgs(bind.get(), type, positional.get(), named.get(), nullptr));
   return PyCall(function, &PyTuple_GET_ITEM(all.get(), 0), PyTuple_GET_SIZE(all.get())).run_call();
 }
 
@@ -526,8 +523,8 @@ void add_context_type(PyObject* module) {
   PyType_Spec spec = {"tapegrad._C.FunctionCtx", sizeof(PyContext), 0,
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots};
   const Ref bases = checked(PyTuple_Pack(1, node_type));
-  context_type =
-      reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpecWithBases(&spec, bases.get())).release());
+  context_type = reinterpret_cast<PyTypeObject*>(
+      checked(PyType_FromSpecWithBases(&spec, bases.get())).release());
   add_object(module, "_FunctionCtx", Py_NewRef(reinterpret_cast<PyObject*>(context_type)));
 }
 
@@ -550,10 +547,9 @@ void add_function(PyObject* module) {
       method<&missing<3>>("jvp", nullptr, METH_STATIC),
       method<&missing<4>>("vmap", nullptr, METH_STATIC),
       {nullptr, nullptr, 0, nullptr}};
-  PyType_Slot slots[] = {
-      {Py_tp_doc, const_cast<char*>("The base of autograd.Function.")},
-      {Py_tp_methods, methods},
-      {0, nullptr}};
+  PyType_Slot slots[] = {{Py_tp_doc, const_cast<char*>("The base of autograd.Function.")},
+                         {Py_tp_methods, methods},
+                         {0, nullptr}};
   PyType_Spec spec = {"tapegrad._C.FunctionBase", sizeof(PyObject), 0,
                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
   function_type = make_type(spec);

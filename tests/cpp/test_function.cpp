@@ -1,13 +1,12 @@
 // Functions written in C++ against tapegrad/function.h: values, higher orders, forward mode, marks,
 // names, errors, long chains.
-#include "tapegrad/function.h"
-
 #include <any>
 #include <vector>
 
 #include "check.h"
 #include "tapegrad/autograd.h"
 #include "tapegrad/error.h"
+#include "tapegrad/function.h"
 #include "tapegrad/ops.h"
 
 namespace {

@@ -68,13 +68,13 @@ def _tensors(function: str, argument: str, value: Any) -> tuple[Tensor, ...]:
             value = tuple(value)
         except TypeError:
             _type_error(function, argument, value)
-    value = tuple(
+    tensors = tuple(
         _C._edge_tensor(*item) if isinstance(item, GradientEdge) else item for item in value
     )
-    for item in value:
+    for item in tensors:
         if not isinstance(item, _C.Tensor):
             _type_error(function, argument, item)
-    return value
+    return tensors
 
 
 def _gradients(
@@ -95,7 +95,7 @@ def _gradients(
 
 
 def backward(
-    tensors: Tensor | Sequence[Tensor],
+    tensors: Tensor | GradientEdge | Sequence[Tensor | GradientEdge],
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
@@ -120,7 +120,7 @@ def backward(
         retain_graph = create_graph
     wanted = None
     if inputs is not None:
-        values = inputs.values() if isinstance(inputs, dict) else inputs
+        values: Any = inputs.values() if isinstance(inputs, dict) else inputs
         several = isinstance(values, (list, tuple)) and not isinstance(values, GradientEdge)
         for item in values if several else (values,):
             if isinstance(item, GradientEdge) and item.node.name() != "AccumulateGrad":

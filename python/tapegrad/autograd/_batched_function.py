@@ -124,9 +124,7 @@ def run_generated(
             finally:
                 _C._close_batch_level(level)
             ctx.inner = inner
-            ctx.shapes = tuple(
-                x.dim() if isinstance(x, _C.Tensor) else None for x in inputs
-            )
+            ctx.shapes = tuple(x.dim() if isinstance(x, _C.Tensor) else None for x in inputs)
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
@@ -137,8 +135,7 @@ def run_generated(
                 given = tuple(_lift(g, d, level) for g, d in zip(grads, out_dims, strict=True))
                 results = _tuple(cls.backward(inner, *given))
                 lowered = tuple(
-                    _reduce(g, d, level, size)
-                    for g, d in zip(results, in_dims, strict=False)
+                    _reduce(g, d, level, size) for g, d in zip(results, in_dims, strict=False)
                 )
             finally:
                 inner.saved_tensors = ()

@@ -121,12 +121,14 @@ def _run_batched(
             f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please "
             "override and implement the vmap staticmethod or set generate_vmap_rule=True."
         )
+    outputs: Any
+    out_dims: Any
     if cls.generate_vmap_rule:
         from tapegrad.autograd._batched_function import run_generated
 
         outputs, out_dims = run_generated(cls, in_dims, args, size)
     else:
-        result = cls.vmap(VmapInfo(size, "error"), in_dims, *args)
+        result: Any = cls.vmap(VmapInfo(size, "error"), in_dims, *args)
         if not isinstance(result, tuple) or len(result) != 2:
             raise RuntimeError(
                 f"{cls.__name__}.vmap must return a tuple (outputs, out_dims), got "
