@@ -655,6 +655,62 @@ def test_generated_vmap_rule() -> None:
     )
 
 
+def test_vmap_rules_are_told_the_randomness() -> None:
+    class Noise(Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x):
+            return x + tg.rand(2)
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            pass
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    x = tg.zeros(3, 2)
+    different = tg.func.vmap(Noise.apply, randomness="different")(x)
+    assert different.shape == (3, 2)
+    assert not tg.equal(different[0], different[1])
+    same = tg.func.vmap(Noise.apply, randomness="same")(x)
+    assert tg.equal(same[0], same[1])
+    with pytest.raises(RuntimeError, match="randomness"):
+        tg.func.vmap(Noise.apply)(x)
+
+
+def test_taylor_mode_is_refused() -> None:
+    x, v = tg.tensor(2.0), tg.tensor(1.0)
+    with pytest.raises(tg.UnsupportedError, match=r"MulScaled.*Taylor"):
+        tg.func.taylor(lambda x: MulScaled.apply(x, x, 1.0), (x,), (v,), order=3)
+
+
+def test_an_output_kept_as_an_attribute_is_collected() -> None:
+    class Keeps(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.token = Token()
+            Keeps.last = weakref.ref(ctx.token)
+            ctx.y = x * 2
+            return ctx.y
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = leaf(1.0)
+    y = Keeps.apply(x)
+    gc.collect()
+    y.sum().backward()
+    assert values(x.grad) == [2.0]
+    assert Keeps.last() is not None
+    del y
+    gc.collect()
+    assert Keeps.last() is None
+
+
 def test_packed_saved_tensors() -> None:
     packed = []
     with tg.autograd.graph.saved_tensors_hooks(

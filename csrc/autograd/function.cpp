@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "autograd/anomaly.h"
+#include "autograd/below_level.h"
 #include "autograd/inplace.h"
 #include "autograd/saved.h"
 #include "core/text.h"
@@ -142,7 +143,14 @@ class FunctionRecorder {
     if (batch.any()) {
       std::vector<int> in_dims, out_dims;
       for (int i = 0; i < batch.count(); ++i) in_dims.push_back(batch.dim(i));
-      Applied result{{}, call.batched(batch.inner(), in_dims, batch.size(), out_dims)};
+      for (const Level& level : batch_levels()) {
+        if (level.id == batch.level()) call.randomness = level.randomness;
+      }
+      Applied result;
+      {
+        const BelowLevel below(batch.level());
+        result.outputs = call.batched(batch.inner(), in_dims, batch.size(), out_dims);
+      }
       for (size_t i = 0; i < result.outputs.size(); ++i) {
         Tensor& output = result.outputs[i];
         if (output.defined()) output = lift(output, out_dims[i], batch.level());
@@ -192,6 +200,11 @@ class FunctionRecorder {
       }
     }
     if (level < 0) return apply(call, stripped);
+    if (taylor_order(level) >= 0) {
+      throw UnsupportedError(
+          core::text(call.name(),
+                     ": a custom function has no rule for Taylor coefficients; nest jvp or grad"));
+    }
     ++call.tangent_levels_;
     Applied result = apply(call, stripped);
     --call.tangent_levels_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "autograd/entry.h"
+#include "autograd/level.h"
 #include "autograd/node.h"
 
 namespace tapegrad::autograd {
@@ -66,6 +67,9 @@ class TAPEGRAD_API FunctionCall {
                                       const std::vector<int>& in_dims, int64_t size,
                                       std::vector<int>& out_dims);
   virtual std::string name() const = 0;
+
+  /// That of the batch level, while batched() runs.
+  Randomness randomness = Randomness::Error;
 
   /// Enters the function: the one way for all of them. See Note [Levels] for what comes first.
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <utility>
 
+#include "autograd/below_level.h"
 #include "core/text.h"
 #include "tapegrad/error.h"
 
@@ -69,6 +70,15 @@ TaylorOrderGuard::TaylorOrderGuard(int id, int64_t order)
 TaylorOrderGuard::~TaylorOrderGuard() {
   if (Level* level = find_taylor(id_)) level->size = previous_;
 }
+
+BelowLevel::BelowLevel(int id) {
+  const auto from = std::find_if(open_levels.begin(), open_levels.end(),
+                                 [id](const Level& level) { return level.id >= id; });
+  hidden_.assign(from, open_levels.end());
+  open_levels.erase(from, open_levels.end());
+}
+
+BelowLevel::~BelowLevel() { open_levels.insert(open_levels.end(), hidden_.begin(), hidden_.end()); }
 
 bool any_level_open() { return !open_levels.empty(); }
 

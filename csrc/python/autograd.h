@@ -29,6 +29,8 @@ autograd::Node& node_of(PyObject* object);
 PyObject* wrap_node(autograd::NodeRef node);
 /// The context of a function written in Python (function.cpp); null for any other node.
 PyObject* wrap_context(const autograd::NodeRef& node);
+/// For the garbage collector: visits the context that a node owns.
+int visit_context(const autograd::Node& node, visitproc visit, void* arg);
 void add_function(PyObject* module);
 
 // Hooks (hooks.cpp): methods that take a function and return a handle.

@@ -112,6 +112,13 @@ int context_traverse(PyObject* object, visitproc visit, void* arg) {
   return 0;
 }
 
+/// A tensor kept on a context may close a cycle through the graph, which the garbage collector
+/// finds only if it knows the tensor.
+int context_setattro(PyObject* self, PyObject* name, PyObject* value) {
+  if (value && is_tensor(value)) track(value);
+  return PyObject_GenericSetAttr(self, name, value);
+}
+
 int context_clear(PyObject* object) {
   Py_CLEAR(reinterpret_cast<PyContext*>(object)->dict);
   return 0;
@@ -353,8 +360,10 @@ class PyCall final : public autograd::FunctionCall {
       PyTuple_SET_ITEM(dims.get(), i, dim < 0 ? Py_NewRef(Py_None) : PyLong_FromLong(dim));
     }
     const Ref rule = imported_attribute("tapegrad.autograd.function", "_run_batched");
-    const Ref result = checked(PyObject_CallFunction(
-        rule.get(), "OOOL", type_, dims.get(), arguments.get(), static_cast<long long>(size)));
+    static constexpr const char* kRandomness[] = {"error", "same", "different"};
+    const Ref result = checked(PyObject_CallFunction(rule.get(), "OOOLs", type_, dims.get(),
+                                                     arguments.get(), static_cast<long long>(size),
+                                                     kRandomness[static_cast<int>(randomness)]));
     output_ = Ref::share(PyTuple_GET_ITEM(result.get(), 0));
     PyObject* placed = PyTuple_GET_ITEM(result.get(), 1);
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(placed); ++i) {
@@ -515,6 +524,7 @@ void add_context_type(PyObject* module) {
       {Py_tp_dealloc, reinterpret_cast<void*>(context_dealloc)},
       {Py_tp_traverse, reinterpret_cast<void*>(context_traverse)},
       {Py_tp_clear, reinterpret_cast<void*>(context_clear)},
+      {Py_tp_setattro, reinterpret_cast<void*>(context_setattro)},
       {Py_tp_repr, reinterpret_cast<void*>(guarded<&context_repr>)},
       {Py_tp_members, members},
       {Py_tp_getset, getset},
@@ -533,6 +543,12 @@ void add_context_type(PyObject* module) {
 PyObject* wrap_context(const autograd::NodeRef& node) {
   auto* function = dynamic_cast<PyFunctionNode*>(node.get());
   return function && function->context ? share_context(*function) : nullptr;
+}
+
+int visit_context(const autograd::Node& node, visitproc visit, void* arg) {
+  auto* function = dynamic_cast<const PyFunctionNode*>(&node);
+  if (!function || !function->owns_context) return 0;
+  return visit(reinterpret_cast<PyObject*>(function->context), arg);
 }
 
 void add_function(PyObject* module) {

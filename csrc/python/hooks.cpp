@@ -239,6 +239,11 @@ void for_hooks(const Tensor& tensor, F f) {
 
 int visit_hooks(const Tensor& tensor, visitproc visit, void* arg) {
   int status = 0;
+  // A context that only this tensor's node holds, and the node only this tensor.
+  const autograd::Meta* meta = autograd::meta_or_null(tensor);
+  if (meta && meta->node && meta->node->reference_count() == 1) {
+    status = visit_context(*meta->node, visit, arg);
+  }
   for_hooks(tensor, [&](HookState& state) {
     if (status == 0 && state.callable) status = visit(state.callable, arg);
   });

@@ -79,7 +79,7 @@ def _tuple(value: Any) -> tuple[Any, ...]:
 
 
 def run_generated(
-    cls: type[Function], in_dims: Dims, args: tuple[Any, ...], size: int
+    cls: type[Function], in_dims: Dims, args: tuple[Any, ...], size: int, randomness: str
 ) -> tuple[Any, Dims]:
     """``cls`` over ``args``, whose batch dimensions are ``in_dims``."""
     if cls.setup_context is _C._FunctionBase.setup_context:
@@ -94,7 +94,7 @@ def run_generated(
 
         @staticmethod
         def forward(*outer: Any) -> Any:
-            level = _C._open_batch_level(size, "error")
+            level = _C._open_batch_level(size, randomness)
             try:
                 inner = tuple(_lift(x, d, level) for x, d in zip(outer, in_dims, strict=True))
                 output = cls.forward(*inner)
@@ -107,7 +107,7 @@ def run_generated(
 
         @staticmethod
         def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-            level = _C._open_batch_level(size, "error")
+            level = _C._open_batch_level(size, randomness)
             try:
                 inside = tuple(_lift(x, d, level) for x, d in zip(inputs, in_dims, strict=True))
                 outside = _tuple(output)
@@ -129,7 +129,7 @@ def run_generated(
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:
             inner = ctx.inner
-            level = inner._level = _C._open_batch_level(size, "error")
+            level = inner._level = _C._open_batch_level(size, randomness)
             try:
                 inner._lift_saved(False)
                 given = tuple(_lift(g, d, level) for g, d in zip(grads, out_dims, strict=True))
@@ -145,7 +145,7 @@ def run_generated(
         @staticmethod
         def jvp(ctx: Any, *tangents: Any) -> Any:
             inner = ctx.inner
-            level = inner._level = _C._open_batch_level(size, "error")
+            level = inner._level = _C._open_batch_level(size, randomness)
             try:
                 inner._lift_saved(True)
                 given = tuple(_lift(t, d, level) for t, d in zip(tangents, in_dims, strict=True))

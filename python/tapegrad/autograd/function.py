@@ -108,7 +108,11 @@ def _bind_arguments(
 
 
 def _run_batched(
-    cls: type[Function], in_dims: tuple[int | None, ...], args: tuple[Any, ...], size: int
+    cls: type[Function],
+    in_dims: tuple[int | None, ...],
+    args: tuple[Any, ...],
+    size: int,
+    randomness: str,
 ) -> tuple[Any, tuple[int | None, ...]]:
     """The function over all samples of a batch: its outputs, and their batch dimensions."""
     own = cls.vmap is not _C._FunctionBase.vmap
@@ -126,9 +130,9 @@ def _run_batched(
     if cls.generate_vmap_rule:
         from tapegrad.autograd._batched_function import run_generated
 
-        outputs, out_dims = run_generated(cls, in_dims, args, size)
+        outputs, out_dims = run_generated(cls, in_dims, args, size, randomness)
     else:
-        result: Any = cls.vmap(VmapInfo(size, "error"), in_dims, *args)
+        result: Any = cls.vmap(VmapInfo(size, randomness), in_dims, *args)
         if not isinstance(result, tuple) or len(result) != 2:
             raise RuntimeError(
                 f"{cls.__name__}.vmap must return a tuple (outputs, out_dims), got "
