@@ -103,7 +103,7 @@ void lift_in_place(const Tensor& tensor, int level) {
   m.leaf = true;
   tensor->set(TensorImpl::kNeedsGrad, false);
   if (!m.extra) m.extra = std::make_unique<MetaExtra>();
-  m.extra->batch_inner = inner;
+  m.extra->batch_inner = std::move(inner);
   m.extra->batch_dim = -1;
   m.extra->batch_level = level;
   tensor->set(TensorImpl::kBatched, true);
@@ -170,7 +170,7 @@ Tensor Batch::dense_front(int i) const {
 Tensor Batch::aligned(int i, int64_t ndim) const {
   const Lifted& p = part(i);
   if (p.dim < 0) return p.inner;
-  const Tensor tensor = lead(i);
+  Tensor tensor = lead(i);
   if (tensor.dim() - 1 == ndim) return tensor;
   Dims sizes;
   sizes.push_back(size_);

@@ -59,7 +59,7 @@ struct PairRule : autograd::Rule {
   Tensor batch(const autograd::Batch& b) const {
     PairRule each = *this;
     each.reduction = Reduction::None;
-    const Tensor losses = autograd::enter(each, b.front(0), b.front(1));
+    Tensor losses = autograd::enter(each, b.front(0), b.front(1));
     if (reduction == Reduction::None) return losses;
     const Tensor rows = reshape(losses, {b.size(), -1});
     return reduction == Reduction::Sum ? sum(rows, {1}) : mean(rows, {1});

@@ -255,7 +255,7 @@ Tensor MatmulRule::batch(const autograd::Batch& b) const {
   // Both as stacks of matrices of as many dimensions.
   const int64_t ndim = std::max<int64_t>({2, left, right});
   const auto stacked = [&](int i, int64_t dim, int64_t vector_at) {
-    const Tensor tensor = dim == 1 ? unsqueeze(b.lead(i), vector_at) : b.lead(i);
+    Tensor tensor = dim == 1 ? unsqueeze(b.lead(i), vector_at) : b.lead(i);
     if (!b.is_batched(i)) return tensor;
     Dims sizes(tensor.sizes());
     for (int64_t d = std::max<int64_t>(dim, 2); d < ndim; ++d) sizes.insert(1, 1);

@@ -168,7 +168,7 @@ Tensor randint_like(const Tensor& input, int64_t low, int64_t high, std::optiona
 
 Tensor randperm(int64_t n, Generator* generator, std::optional<DType> dtype) {
   if (n < 0) throw ValueError(core::text("randperm: expected n >= 0, got ", n));
-  if (with_batches("randperm", {}).size() > 0) {
+  if (!with_batches("randperm", {}).empty()) {
     throw UnsupportedError(
         "randperm: vmap: a permutation of its own for each sample is not supported; use "
         "rand(n).argsort(), or randomness='same'");

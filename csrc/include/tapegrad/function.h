@@ -116,7 +116,7 @@ const A& argument(const A& given, const std::vector<Tensor>& inputs, size_t& nex
   if constexpr (std::is_same_v<A, Tensor>) {
     return inputs[next++];
   } else {
-    return given;
+    return given;  // NOLINT(bugprone-return-const-ref-from-parameter): outlives the call
   }
 }
 

@@ -20,7 +20,8 @@ TAPEGRAD_INLINE bool stands_left(T x, T v) {
 /// The same for any v: before NaN stand the numbers, and with kRight NaN too.
 template <bool kRight, class T>
 TAPEGRAD_INLINE bool left_of(T x, T v) {
-  return stands_left<kRight>(x, v) | (is_nan(v) & (kRight | !is_nan(x)));
+  const int last = static_cast<int>(is_nan(v)) & static_cast<int>(kRight || !is_nan(x));
+  return (static_cast<int>(stands_left<kRight>(x, v)) | last) != 0;
 }
 
 /// Eight boundaries a pass, as the counts go through memory.
