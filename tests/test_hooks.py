@@ -8,12 +8,15 @@ import threading
 import time
 import traceback
 import weakref
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import tapegrad as tg
 from tapegrad.autograd import graph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def values(x: Any) -> Any:
@@ -167,6 +170,15 @@ def test_hooks_die_with_their_tensor() -> None:
     assert gone() is None
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises, also where the tests were started in the background, which ignores it."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_reaches_a_backward_of_python_rules() -> None:
     class Slow(tg.autograd.Function):
         @staticmethod
