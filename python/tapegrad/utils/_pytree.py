@@ -16,7 +16,7 @@ from collections import OrderedDict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any, TypeAlias
 
     PyTree: TypeAlias = Any
@@ -77,16 +77,18 @@ def _children(tree: PyTree) -> tuple[Any, Sequence[Any]] | None:
 def tree_flatten(tree: PyTree) -> tuple[list[Any], TreeSpec]:
     """Return the leaves of ``tree``, in order, and its shape."""
     leaves: list[Any] = []
+    return leaves, _walk(tree, leaves)
 
-    def walk(node: PyTree) -> TreeSpec:
-        found = _children(node)
-        if found is None:
-            leaves.append(node)
-            return _LEAF
-        keys, children = found
-        return TreeSpec(type(node), keys, tuple(walk(child) for child in children))
 
-    return leaves, walk(tree)
+# Neither this nor _build is a closure: one that calls itself is a reference cycle, and would keep
+# the leaves alive until the garbage collector comes by.
+def _walk(node: PyTree, leaves: list[Any]) -> TreeSpec:
+    found = _children(node)
+    if found is None:
+        leaves.append(node)
+        return _LEAF
+    keys, children = found
+    return TreeSpec(type(node), keys, tuple([_walk(child, leaves) for child in children]))
 
 
 def tree_unflatten(leaves: Iterable[Any], spec: TreeSpec) -> PyTree:
@@ -96,19 +98,18 @@ def tree_unflatten(leaves: Iterable[Any], spec: TreeSpec) -> PyTree:
         raise ValueError(
             f"tree_unflatten: got {len(values)} leaves for a container of {spec.num_leaves}"
         )
-    remaining = iter(values)
+    return _build(spec, iter(values))
 
-    def build(node: TreeSpec) -> PyTree:
-        if node.kind is None:
-            return next(remaining)
-        children = [build(child) for child in node.children]
-        if node.keys is not None:
-            return node.kind(zip(node.keys, children, strict=True))
-        if node.kind is tuple or node.kind is list:
-            return node.kind(children)
-        return node.kind(*children)
 
-    return build(spec)
+def _build(node: TreeSpec, remaining: Iterator[Any]) -> PyTree:
+    if node.kind is None:
+        return next(remaining)
+    children = [_build(child, remaining) for child in node.children]
+    if node.keys is not None:
+        return node.kind(zip(node.keys, children, strict=True))
+    if node.kind is tuple or node.kind is list:
+        return node.kind(children)
+    return node.kind(*children)
 
 
 def tree_leaves(tree: PyTree) -> list[Any]:
