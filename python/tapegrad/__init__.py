@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tapegrad import random as random
     from tapegrad import special as special
     from tapegrad import testing as testing
+    from tapegrad import train as train
     from tapegrad import utils as utils
     from tapegrad import version as version
     from tapegrad._contractions import chain_matmul as chain_matmul
@@ -84,6 +85,7 @@ _LAZY: dict[str, str | None] = {
     "random": None,
     "special": None,
     "testing": None,
+    "train": None,
     "utils": None,
     "version": None,
     "no_grad": "autograd.grad_mode",
