@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 
 import tapegrad as tg
+from tapegrad._extras import require
 from tapegrad.examples import _training
 from tapegrad.utils.data import DataLoader, TensorDataset
 
@@ -37,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _training.parser("Train on handwritten digits.", "digits", epochs=50).parse_args(
         arguments
     )
-    _training.require("sklearn", "tqdm", "matplotlib")
+    require("examples", "sklearn", "tqdm", "matplotlib")
     _training.prepare(options)
     train, test = load()
     model = _training.mlp([64, 256, 128, 10], dropout=0.4)

@@ -13,6 +13,7 @@ import zlib
 from pathlib import Path
 
 import tapegrad as tg
+from tapegrad._extras import require
 from tapegrad.examples import _training
 from tapegrad.examples._training import ExampleError
 from tapegrad.utils.data import DataLoader, TensorDataset
@@ -76,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         help=f"folder of the four IDX files, raw or .gz ({DEBIAN_FOLDER})",
     )
     options = parser.parse_args(arguments)
-    _training.require("numpy", "tqdm", "matplotlib")
+    require("examples", "numpy", "tqdm", "matplotlib")
     if not options.data.is_dir():
         raise ExampleError(f"Fashion-MNIST: there is no folder {options.data}; {HELP}")
     _training.prepare(options)
