@@ -131,8 +131,8 @@ def find_function(library: Any, name: str) -> Callable[..., Any]:
             if found is not None:
                 return found  # type: ignore[no-any-return]
     owners = [library, library.nn.functional, library.Tensor]
-    if name == "binary_cross_entropy_with_logits":  # PyTorch's own top-level one is internal
-        owners = [library.nn.functional]
+    if name.endswith("_loss") or name in ("binary_cross_entropy_with_logits", "kl_div"):
+        owners = [library.nn.functional]  # PyTorch's own top-level ones are internal
     for owner in owners:
         found = getattr(owner, name, None)
         if found is not None:

@@ -14,6 +14,13 @@ enum class PairLoss : uint8_t {
   Huber,               // d^2 / 2 for |d| <= delta, else delta (|d| - delta / 2); delta = parameter
   CrossEntropyLogits,  // of sigmoid(x) against t
   CrossEntropy,        // of x against t, logarithms limited to -100
+  Divergence,          // t (log t - x)
+  LogDivergence,       // exp(t) (t - x)
+  PoissonLog,          // exp(x) - t x
+  Poisson,             // x - t log(x + parameter)
+  SoftMargin,          // log(1 + exp(-t x))
+  HingeEmbedding,      // x where t = 1, max(0, parameter - x) where t = -1, else both
+  MarginRanking,       // max(0, parameter - t x)
 };
 
 struct PairLossParameters {

@@ -11,6 +11,7 @@
 #include "python/functions.h"
 #include "python/interop.h"
 #include "python/io.h"
+#include "python/module_call.h"
 #include "python/objects.h"
 #include "python/optim.h"
 #include "python/pickle.h"
@@ -243,6 +244,7 @@ void build(PyObject* module) {
   add_pickle(module);
   add_print_options(module);
   add_functions(module);
+  add_module_call(module);
   add_operations(module);
   add_io(add_submodule(module, "_io"));
   add_optim(add_submodule(module, "_optim"));

@@ -86,6 +86,85 @@ struct CrossEntropy {
     return (x - t) / (product < T(1e-12) ? T(1e-12) : product);
   }
 };
+// What a target of 0 (or a log-target of -inf) multiplies counts for nothing, also where it is
+// infinite.
+struct Divergence {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T) {
+    const T y = t * (log(t) - x);
+    return t == T(0) ? T(0) : y;
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T, T t, T) {
+    return -t;
+  }
+};
+struct LogDivergence {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T) {
+    const T share = exp(t), y = share * (t - x);
+    return share == T(0) ? T(0) : y;
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T, T t, T) {
+    return -exp(t);
+  }
+};
+struct PoissonLog {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T) {
+    const T linear = t == T(0) ? T(0) : t * x;
+    return exp(x) - linear;
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T) {
+    return exp(x) - t;
+  }
+};
+struct Poisson {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T eps) {
+    return x - t * log(x + eps);
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T eps) {
+    return T(1) - t / (x + eps);
+  }
+};
+struct SoftMargin {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T) {
+    return log1p_exp(-t * x);
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T) {
+    return -t * sigmoid(-t * x);
+  }
+};
+struct HingeEmbedding {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T margin) {
+    const T gap = margin - x;
+    const T own = t == T(-1) ? T(0) : x, other = t == T(1) || gap < T(0) ? T(0) : gap;
+    return own + other;
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T margin) {
+    const T own = t == T(-1) ? T(0) : T(1);
+    return t != T(1) && margin - x >= T(0) ? own - T(1) : own;
+  }
+};
+struct MarginRanking {
+  template <class T>
+  TAPEGRAD_INLINE static T value(T x, T t, T margin) {
+    const T gap = margin - t * x;
+    return gap < T(0) ? T(0) : gap;
+  }
+  template <class T>
+  TAPEGRAD_INLINE static T slope(T x, T t, T margin) {
+    return margin - t * x >= T(0) ? -t : T(0);
+  }
+};
 
 template <class Loss, class T>
 [[gnu::noinline]] T sum_piece(const T* x, const T* t, T parameter, int64_t n) {
@@ -94,89 +173,92 @@ template <class Loss, class T>
   });
 }
 
-template <class Loss, class T>
-void run_loss(void* const* data, const PairLossParameters& p) {
-  T* out = static_cast<T*>(data[0]);
-  const T* x = static_cast<const T*>(data[1]);
-  const T* t = static_cast<const T*>(data[2]);
-  const T parameter = static_cast<T>(p.parameter);
-  if (!p.sum) {
-    core::parallel_for(0, p.n, kGrain, [=](int64_t begin, int64_t end) {
+template <class T>
+struct Values {
+  template <class Loss>
+  static void run(void* const* data, const PairLossParameters& p) {
+    T* out = static_cast<T*>(data[0]);
+    const T* x = static_cast<const T*>(data[1]);
+    const T* t = static_cast<const T*>(data[2]);
+    const T parameter = static_cast<T>(p.parameter);
+    if (!p.sum) {
+      core::parallel_for(0, p.n, kGrain, [=](int64_t begin, int64_t end) {
 #pragma omp simd
-      for (int64_t i = begin; i < end; ++i) out[i] = Loss::value(x[i], t[i], parameter);
+        for (int64_t i = begin; i < end; ++i) out[i] = Loss::value(x[i], t[i], parameter);
+      });
+      return;
+    }
+    const T divisor = static_cast<T>(p.divisor);
+    if (p.n <= kPairChunk) {
+      *out = sum_piece<Loss>(x, t, parameter, p.n) / divisor;
+      return;
+    }
+    T* scratch = static_cast<T*>(data[3]);
+    const int64_t chunks = pair_loss_scratch(p);
+    core::parallel_for(0, chunks, kGrain / kPairChunk, [=, &p](int64_t begin, int64_t end) {
+      for (int64_t k = begin; k < end; ++k) {
+        const int64_t first = k * kPairChunk;
+        scratch[k] =
+            sum_piece<Loss>(x + first, t + first, parameter, smaller(kPairChunk, p.n - first));
+      }
     });
-    return;
+    *out = fold_line<Sum<T>>(scratch, chunks) / divisor;
   }
-  const T divisor = static_cast<T>(p.divisor);
-  if (p.n <= kPairChunk) {
-    *out = sum_piece<Loss>(x, t, parameter, p.n) / divisor;
-    return;
-  }
-  T* scratch = static_cast<T*>(data[3]);
-  const int64_t chunks = pair_loss_scratch(p);
-  core::parallel_for(0, chunks, kGrain / kPairChunk, [=, &p](int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const int64_t first = k * kPairChunk;
-      scratch[k] =
-          sum_piece<Loss>(x + first, t + first, parameter, smaller(kPairChunk, p.n - first));
-    }
-  });
-  *out = fold_line<Sum<T>>(scratch, chunks) / divisor;
-}
-
-template <class Loss, class T>
-void run_gradient(void* const* data, const PairGradientParameters& p) {
-  T* out = static_cast<T*>(data[0]);
-  const T* g = static_cast<const T*>(data[1]);
-  const T* x = static_cast<const T*>(data[2]);
-  const T* t = static_cast<const T*>(data[3]);
-  const T parameter = static_cast<T>(p.parameter), scale = static_cast<T>(p.scale);
-  const bool single = p.single_g;
-  const T factor = single ? g[0] * scale : T(0);
-  core::parallel_for(0, p.n, kGrain, [=](int64_t begin, int64_t end) {
-    if (single) {
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) out[i] = factor * Loss::slope(x[i], t[i], parameter);
-    } else {
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i)
-        out[i] = scale * g[i] * Loss::slope(x[i], t[i], parameter);
-    }
-  });
-}
+};
 
 template <class T>
-void loss_of_type(void* const* data, const PairLossParameters& p) {
-  switch (p.loss) {
-    case PairLoss::Squared:
-      return run_loss<Squared, T>(data, p);
-    case PairLoss::Absolute:
-      return run_loss<Absolute, T>(data, p);
-    case PairLoss::SmoothL1:
-      return run_loss<SmoothL1, T>(data, p);
-    case PairLoss::Huber:
-      return run_loss<Huber, T>(data, p);
-    case PairLoss::CrossEntropyLogits:
-      return run_loss<CrossEntropyLogits, T>(data, p);
-    case PairLoss::CrossEntropy:
-      return run_loss<CrossEntropy, T>(data, p);
+struct Gradients {
+  template <class Loss>
+  static void run(void* const* data, const PairGradientParameters& p) {
+    T* out = static_cast<T*>(data[0]);
+    const T* g = static_cast<const T*>(data[1]);
+    const T* x = static_cast<const T*>(data[2]);
+    const T* t = static_cast<const T*>(data[3]);
+    const T parameter = static_cast<T>(p.parameter), scale = static_cast<T>(p.scale);
+    const bool single = p.single_g;
+    const T factor = single ? g[0] * scale : T(0);
+    core::parallel_for(0, p.n, kGrain, [=](int64_t begin, int64_t end) {
+      if (single) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) out[i] = factor * Loss::slope(x[i], t[i], parameter);
+      } else {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i)
+          out[i] = scale * g[i] * Loss::slope(x[i], t[i], parameter);
+      }
+    });
   }
-}
-template <class T>
-void gradient_of_type(void* const* data, const PairGradientParameters& p) {
+};
+
+template <class Work, class Parameters>
+void choose(void* const* data, const Parameters& p) {
   switch (p.loss) {
     case PairLoss::Squared:
-      return run_gradient<Squared, T>(data, p);
+      return Work::template run<Squared>(data, p);
     case PairLoss::Absolute:
-      return run_gradient<Absolute, T>(data, p);
+      return Work::template run<Absolute>(data, p);
     case PairLoss::SmoothL1:
-      return run_gradient<SmoothL1, T>(data, p);
+      return Work::template run<SmoothL1>(data, p);
     case PairLoss::Huber:
-      return run_gradient<Huber, T>(data, p);
+      return Work::template run<Huber>(data, p);
     case PairLoss::CrossEntropyLogits:
-      return run_gradient<CrossEntropyLogits, T>(data, p);
+      return Work::template run<CrossEntropyLogits>(data, p);
     case PairLoss::CrossEntropy:
-      return run_gradient<CrossEntropy, T>(data, p);
+      return Work::template run<CrossEntropy>(data, p);
+    case PairLoss::Divergence:
+      return Work::template run<Divergence>(data, p);
+    case PairLoss::LogDivergence:
+      return Work::template run<LogDivergence>(data, p);
+    case PairLoss::PoissonLog:
+      return Work::template run<PoissonLog>(data, p);
+    case PairLoss::Poisson:
+      return Work::template run<Poisson>(data, p);
+    case PairLoss::SoftMargin:
+      return Work::template run<SoftMargin>(data, p);
+    case PairLoss::HingeEmbedding:
+      return Work::template run<HingeEmbedding>(data, p);
+    case PairLoss::MarginRanking:
+      return Work::template run<MarginRanking>(data, p);
   }
 }
 
@@ -184,16 +266,16 @@ void gradient_of_type(void* const* data, const PairGradientParameters& p) {
 
 void pair_loss(void* const* data, const PairLossParameters& p) {
   if (p.is_double)
-    loss_of_type<double>(data, p);
+    choose<Values<double>>(data, p);
   else
-    loss_of_type<float>(data, p);
+    choose<Values<float>>(data, p);
 }
 
 void pair_gradient(void* const* data, const PairGradientParameters& p) {
   if (p.is_double)
-    gradient_of_type<double>(data, p);
+    choose<Gradients<double>>(data, p);
   else
-    gradient_of_type<float>(data, p);
+    choose<Gradients<float>>(data, p);
 }
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -44,6 +44,15 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor: ...
 def celu(input: Tensor, alpha: _Number = 1.0, inplace: _bool = False) -> Tensor: ...
 def celu_(input: Tensor, alpha: _Number = 1.0) -> Tensor: ...
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: _Number = 0,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
+) -> Tensor: ...
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: _int = 1, eps: _Number = 1e-8) -> Tensor: ...
 def cross_entropy(
     input: Tensor,
@@ -54,6 +63,26 @@ def cross_entropy(
     reduce: _bool | None = None,
     reduction: _str = "mean",
     label_smoothing: _Number = 0.0,
+) -> Tensor: ...
+@overload
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: Tensor,
+    target_lengths: Tensor,
+    blank: _int = 0,
+    reduction: _str = "mean",
+    zero_infinity: _bool = False,
+) -> Tensor: ...
+@overload
+def ctc_loss(
+    log_probs: Tensor,
+    targets: Tensor,
+    input_lengths: _Size,
+    target_lengths: _Size,
+    blank: _int = 0,
+    reduction: _str = "mean",
+    zero_infinity: _bool = False,
 ) -> Tensor: ...
 def dropout(
     input: Tensor, p: _Number = 0.5, training: _bool = True, inplace: _bool = False
@@ -81,6 +110,24 @@ def embedding(
 def feature_alpha_dropout(
     input: Tensor, p: _Number = 0.5, training: _bool = False, inplace: _bool = False
 ) -> Tensor: ...
+@overload
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor,
+    full: _bool = False,
+    eps: _Number = 1e-06,
+    reduction: _str = "mean",
+) -> Tensor: ...
+@overload
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: _Number,
+    full: _bool = False,
+    eps: _Number = 1e-06,
+    reduction: _str = "mean",
+) -> Tensor: ...
 def gelu(input: Tensor, approximate: _str = "none") -> Tensor: ...
 def glu(input: Tensor, dim: _int = -1) -> Tensor: ...
 def hardshrink(input: Tensor, lambd: _Number = 0.5) -> Tensor: ...
@@ -90,12 +137,28 @@ def hardtanh(
     input: Tensor, min_val: _Number = -1.0, max_val: _Number = 1.0, inplace: _bool = False
 ) -> Tensor: ...
 def hardtanh_(input: Tensor, min_val: _Number = -1.0, max_val: _Number = 1.0) -> Tensor: ...
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: _Number = 1.0,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
+) -> Tensor: ...
 def huber_loss(
     input: Tensor,
     target: Tensor,
     reduction: _str = "mean",
     delta: _Number = 1.0,
     weight: Tensor | None = None,
+) -> Tensor: ...
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
+    log_target: _bool = False,
 ) -> Tensor: ...
 def l1_loss(
     input: Tensor,
@@ -109,6 +172,15 @@ def leaky_relu(input: Tensor, negative_slope: _Number = 0.01, inplace: _bool = F
 def leaky_relu_(input: Tensor, negative_slope: _Number = 0.01) -> Tensor: ...
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor: ...
 def logsigmoid(input: Tensor) -> Tensor: ...
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: _Number = 0,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
+) -> Tensor: ...
 def mish(input: Tensor, inplace: _bool = False) -> Tensor: ...
 def mse_loss(
     input: Tensor,
@@ -117,6 +189,31 @@ def mse_loss(
     reduce: _bool | None = None,
     reduction: _str = "mean",
     weight: Tensor | None = None,
+) -> Tensor: ...
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: _int = 1,
+    margin: _Number = 1.0,
+    weight: Tensor | None = None,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
+) -> Tensor: ...
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
+) -> Tensor: ...
+def multilabel_soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
 ) -> Tensor: ...
 def nll_loss(
     input: Tensor,
@@ -136,6 +233,16 @@ def pad(
 ) -> Tensor: ...
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: _Number = 2.0, eps: _Number = 1e-6, keepdim: _bool = False
+) -> Tensor: ...
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: _bool = True,
+    full: _bool = False,
+    size_average: _bool | None = None,
+    eps: _Number = 1e-08,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
 ) -> Tensor: ...
 def prelu(input: Tensor, weight: Tensor) -> Tensor: ...
 def relu(input: Tensor, inplace: _bool = False) -> Tensor: ...
@@ -164,6 +271,13 @@ def smooth_l1_loss(
     reduction: _str = "mean",
     beta: _Number = 1.0,
 ) -> Tensor: ...
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
+) -> Tensor: ...
 def softplus(input: Tensor, beta: _Number = 1.0, threshold: _Number = 20.0) -> Tensor: ...
 def softshrink(input: Tensor, lambd: _Number = 0.5) -> Tensor: ...
 def softsign(input: Tensor) -> Tensor: ...
@@ -172,3 +286,15 @@ def threshold(
     input: Tensor, threshold: _Number, value: _Number, inplace: _bool = False
 ) -> Tensor: ...
 def threshold_(input: Tensor, threshold: _Number, value: _Number) -> Tensor: ...
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: _Number = 1.0,
+    p: _Number = 2,
+    eps: _Number = 1e-06,
+    swap: _bool = False,
+    size_average: _bool | None = None,
+    reduce: _bool | None = None,
+    reduction: _str = "mean",
+) -> Tensor: ...

@@ -166,7 +166,11 @@ def _module_path(modules: list[ReferenceType[Any]]) -> str:
         if last is None:
             path = type(module).__name__
         else:
-            names = [name for name, each in last.named_modules() if each is module]
-            path += "." + (names[0] if names else type(module).__name__)
+            path += "." + (_name_within(last, id(module)) or type(module).__name__)
         last = module
     return f"{path} ({type(last).__name__})" if "." in path else path
+
+
+def _name_within(outer: Any, inner: int) -> str:
+    """The path from a module to the one of identity ``inner`` below it; empty for none."""
+    return next((name for name, each in outer.named_modules() if id(each) == inner), "")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tapegrad import _C
 from tapegrad._C._nn import *  # noqa: F403
+from tapegrad.nn._loss_functional import (
+    triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = [_name for _name in dir(_C._nn) if not _name.startswith("_")]
 __all__ += ["gumbel_softmax", "log_softmax", "relu_", "sigmoid", "softmax", "softmin", "tanh"]
+__all__ += ["triplet_margin_with_distance_loss"]
 
 sigmoid = _C.sigmoid
 tanh = _C.tanh

@@ -17,33 +17,65 @@ from tapegrad.nn.modules.dropout import Dropout as Dropout
 from tapegrad.nn.modules.flatten import Flatten as Flatten
 from tapegrad.nn.modules.linear import Identity as Identity
 from tapegrad.nn.modules.linear import Linear as Linear
+from tapegrad.nn.modules.loss import BCELoss as BCELoss
 from tapegrad.nn.modules.loss import BCEWithLogitsLoss as BCEWithLogitsLoss
+from tapegrad.nn.modules.loss import CosineEmbeddingLoss as CosineEmbeddingLoss
 from tapegrad.nn.modules.loss import CrossEntropyLoss as CrossEntropyLoss
+from tapegrad.nn.modules.loss import CTCLoss as CTCLoss
+from tapegrad.nn.modules.loss import GaussianNLLLoss as GaussianNLLLoss
+from tapegrad.nn.modules.loss import HingeEmbeddingLoss as HingeEmbeddingLoss
+from tapegrad.nn.modules.loss import HuberLoss as HuberLoss
+from tapegrad.nn.modules.loss import KLDivLoss as KLDivLoss
 from tapegrad.nn.modules.loss import L1Loss as L1Loss
+from tapegrad.nn.modules.loss import MarginRankingLoss as MarginRankingLoss
 from tapegrad.nn.modules.loss import MSELoss as MSELoss
+from tapegrad.nn.modules.loss import MultiLabelMarginLoss as MultiLabelMarginLoss
+from tapegrad.nn.modules.loss import MultiLabelSoftMarginLoss as MultiLabelSoftMarginLoss
+from tapegrad.nn.modules.loss import MultiMarginLoss as MultiMarginLoss
 from tapegrad.nn.modules.loss import NLLLoss as NLLLoss
+from tapegrad.nn.modules.loss import PoissonNLLLoss as PoissonNLLLoss
+from tapegrad.nn.modules.loss import SmoothL1Loss as SmoothL1Loss
+from tapegrad.nn.modules.loss import SoftMarginLoss as SoftMarginLoss
+from tapegrad.nn.modules.loss import TripletMarginLoss as TripletMarginLoss
+from tapegrad.nn.modules.loss import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
 from tapegrad.nn.modules.module import Module as Module
 
 __all__ = [
     "GELU",
+    "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
+    "HuberLoss",
     "Identity",
+    "KLDivLoss",
     "L1Loss",
     "Linear",
     "LogSoftmax",
     "MSELoss",
+    "MarginRankingLoss",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
     "NLLLoss",
+    "PoissonNLLLoss",
     "ReLU",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
     "Softmax",
     "Softplus",
     "Tanh",
+    "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
 ]

@@ -7,19 +7,20 @@ which ``state_dict`` and friends walk. The tables are dicts that write through t
 that code which edits them directly (``model._modules["fc"] = ...``) stays correct.
 
 Note [Calling a module]
-``module(x)`` reaches ``module.forward`` through a property, without a Python frame of its own. The
-first hook registered anywhere replaces that entry by one that runs hooks: programs without hooks
-pay nothing for them.
+``module(x)`` reaches ``module.forward`` through a method in C, without a Python frame of its own.
+The first hook registered anywhere replaces that entry by one that runs hooks: programs without
+hooks pay nothing for them. Either way an error that passes gets the module's path
+(:mod:`._errors`).
 """
 
 from __future__ import annotations
 
 import weakref
 from collections import OrderedDict, namedtuple
-from operator import attrgetter
 
 from tapegrad import _C
 from tapegrad.autograd.grad_mode import no_grad
+from tapegrad.nn.modules._errors import mismatch, name_module, state_errors
 from tapegrad.nn.modules._hooks import BackwardHook, run_after_error, run_pre_hook
 from tapegrad.nn.parameter import Buffer, Parameter
 from tapegrad.utils.hooks import RemovableHandle, _HookTable
@@ -105,13 +106,6 @@ class _Members(dict[str, "V"]):
         return dict, (), None, None, iter(self.items())
 
 
-class _Forward(property):
-    """The entry ``module(x)``; see Note [Calling a module]."""
-
-    def __call__(self, module: Module, *args: Any, **kwargs: Any) -> Any:
-        return module.forward(*args, **kwargs)
-
-
 _TABLES = ("_parameters", "_buffers", "_modules")
 _HOOK_TABLES = (
     "_forward_hooks",
@@ -164,9 +158,6 @@ class Module:
 
         # Members are set at run time; a checker cannot know them.
         def __getattr__(self, name: str) -> Any: ...
-
-    else:
-        __call__ = _Forward(attrgetter("forward"))
 
     def __init__(self) -> None:
         owner = weakref.ref(self)
@@ -578,14 +569,10 @@ class Module:
         known = {path for path, _, _, _ in entries}
         missing = [path for path, _, _, _ in entries if path not in state_dict]
         unexpected = [path for path in state_dict if path not in known]
-        errors = []
-        if strict and missing:
-            errors.append("Missing key(s) in state_dict: " + _quoted(missing))
-        if strict and unexpected:
-            errors.append("Unexpected key(s) in state_dict: " + _quoted(unexpected))
+        errors = state_errors(missing, unexpected) if strict else []
         for path, _, _, tensor in entries:
             if path in state_dict:
-                errors += _mismatch(path, tensor, state_dict[path])
+                errors += mismatch(path, tensor, state_dict[path])
         if errors:
             raise RuntimeError(
                 f"Error(s) in loading state_dict for {self._get_name()}:\n\t" + "\n\t".join(errors)
@@ -684,7 +671,11 @@ class Module:
                 self, list(self._backward_hooks.values()), list(self._backward_pre_hooks.values())
             )
         elif not self._forward_pre_hooks and not self._forward_hooks:
-            return self.forward(*args, **kwargs)
+            try:
+                return self.forward(*args, **kwargs)
+            except Exception as error:
+                name_module(self, error)
+                raise
         waiting = dict(self._forward_hooks)
         output = None
         try:
@@ -702,7 +693,8 @@ class Module:
                     output = changed
             if backward:
                 output = backward.watch_output(output)
-        except Exception:
+        except Exception as error:
+            name_module(self, error)
             for hook, with_kwargs, always in waiting.values():
                 if always:
                     run_after_error(self, hook, with_kwargs, args, kwargs, output)
@@ -732,6 +724,10 @@ class Module:
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + children) + "\n)"
 
 
+if not TYPE_CHECKING:
+    Module.__call__ = _C._module_call(Module)
+
+
 def _enable_hooks() -> None:
     """Let every module call look for hooks; see Note [Calling a module]."""
     if Module.__call__ is not Module._call_with_hooks:
@@ -747,21 +743,3 @@ def _convert(param: Parameter, fn: Callable[[Tensor], Tensor]) -> None:
     param.grad = None  # the gradient's dtype must never differ from the parameter's
     param.data = data
     param.grad = new_grad
-
-
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names) + ". "
-
-
-def _mismatch(path: str, own: Tensor, value: Any) -> list[str]:
-    if not isinstance(value, _C.Tensor):
-        return [
-            f"While copying the parameter named {path}, expected a tensor from checkpoint but "
-            f"received {type(value).__name__}."
-        ]
-    if value.shape != own.shape:
-        return [
-            f"size mismatch for {path}: copying a param with shape {value.shape} from "
-            f"checkpoint, the shape in current model is {own.shape}."
-        ]
-    return []
