@@ -123,7 +123,7 @@ def test_fast_and_slow_paths_agree_below_subsets():
 
 def test_single_samples():
     samples = list(DataLoader(pairs(2), batch_size=None))
-    assert [type(s) for s in samples] == [tuple, tuple]
+    assert [type(s) for s in samples] == [list, list]  # as in PyTorch
     assert samples[1][1].item() == 1.0
 
 
@@ -161,7 +161,13 @@ def test_whole_batches_may_be_fetched_at_once():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_workers": 2}, "num_workers=2 is not supported"),
+        ({"num_workers": -1}, "num_workers option should be non-negative"),
+        ({"timeout": -1}, "timeout option should be non-negative"),
+        ({"prefetch_factor": 2}, "prefetch_factor option could only be specified"),
+        ({"num_workers": 1, "prefetch_factor": -2}, "prefetch_factor option should be non-neg"),
+        ({"persistent_workers": True}, "persistent_workers option needs num_workers > 0"),
+        ({"multiprocessing_context": "fork"}, "can only be used with multi-process loading"),
+        ({"num_workers": 1, "multiprocessing_context": "thread"}, "a valid start method in"),
         ({"batch_size": 0}, "positive integer value, but got batch_size=0"),
         ({"batch_size": 2.5}, "positive integer"),
         ({"shuffle": True, "sampler": [0]}, "mutually exclusive with shuffle"),

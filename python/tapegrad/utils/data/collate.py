@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 from tapegrad import _C
 
@@ -13,25 +14,67 @@ if TYPE_CHECKING:
 __all__ = ["default_collate", "default_convert"]
 
 
+class UnequalSamplesError(_C.ShapeError):
+    """Samples that cannot be stacked; ``entries`` are the places of two that differ."""
+
+    def __init__(self, message: str, entries: tuple[int, int]) -> None:
+        super().__init__(message, entries)
+        self.message = message
+        self.entries = entries
+
+    def __str__(self) -> str:
+        return self.message
+
+
 def _is_array(value: Any) -> bool:
     # An array can only exist when NumPy has been loaded by somebody.
     numpy = sys.modules.get("numpy")
     return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic))
 
 
+def _rebuilt(example: Any, entries: dict[Any, Any]) -> Any:
+    """A mapping of the type of ``example``; a plain dict where that type cannot be filled."""
+    if type(example) is dict:
+        return entries
+    try:
+        return type(example)(entries)
+    except TypeError:
+        return entries
+
+
 def default_convert(data: Any) -> Any:
-    """NumPy arrays in a sample become tensors; everything else stays as it is."""
+    """NumPy arrays in a sample become tensors; everything else stays as it is.
+
+    >>> import numpy as np, tapegrad as tg
+    >>> tg.utils.data.default_convert({"x": np.zeros(2, np.float32), "name": "a"})
+    {'x': tensor([0., 0.]), 'name': 'a'}
+    """
     if isinstance(data, _C.Tensor):
         return data
     if _is_array(data):
         return data if data.dtype.kind in "SUO" else _C.as_tensor(data)
-    if isinstance(data, dict):
-        return {key: default_convert(value) for key, value in data.items()}
+    if isinstance(data, Mapping):
+        return _rebuilt(data, {key: default_convert(value) for key, value in data.items()})
     if isinstance(data, tuple) and hasattr(data, "_fields"):
         return type(data)(*map(default_convert, data))
-    if isinstance(data, (list, tuple)):
-        return type(data)(map(default_convert, data))
+    if isinstance(data, tuple):
+        return [default_convert(item) for item in data]
+    if isinstance(data, list):
+        return [default_convert(item) for item in data]
     return data
+
+
+def _stacked(batch: list[Any]) -> Any:
+    shape = batch[0].shape
+    for i, item in enumerate(batch):
+        if item.shape != shape:
+            raise UnequalSamplesError(
+                f"default_collate: stack expects each tensor to be equal size, but got "
+                f"{list(shape)} at entry 0 and {list(item.shape)} at entry {i}; pad the samples, "
+                "or pass collate_fn= to the loader",
+                (0, i),
+            )
+    return _C.stack(batch)
 
 
 def default_collate(batch: list[Any]) -> Any:
@@ -39,8 +82,9 @@ def default_collate(batch: list[Any]) -> Any:
 
     Dicts, tuples, named tuples and lists are collated entry by entry, strings are left in a list.
 
-    Errors: samples that differ in structure or length (``RuntimeError``), or of a type that cannot
-    be batched (``TypeError``).
+    Errors: tensors that differ in shape (``ShapeError``, which names the first such entry), samples
+    that differ in structure or length (``RuntimeError``), or of a type that cannot be batched
+    (``TypeError``).
 
     >>> import tapegrad as tg
     >>> tg.utils.data.default_collate([(tg.ones(2), 1), (tg.zeros(2), 2)])
@@ -51,25 +95,32 @@ def default_collate(batch: list[Any]) -> Any:
         raise ValueError("default_collate: got no samples")
     first = batch[0]
     if isinstance(first, _C.Tensor):
-        return _C.stack(batch)
+        return _stacked(batch)
     if _is_array(first):
         if first.dtype.kind in "SUO":
             raise TypeError(
                 f"default_collate: arrays of dtype {first.dtype} cannot become tensors; "
                 "pass collate_fn= to the loader"
             )
-        return _C.stack([_C.as_tensor(item) for item in batch])
+        return _stacked([_C.as_tensor(item) for item in batch])
     if isinstance(first, float):
         return _C.tensor(batch, dtype=_C.float64)
     if isinstance(first, int):
         return _C.tensor(batch)
     if isinstance(first, (str, bytes)):
         return batch
-    if isinstance(first, dict):
-        return {key: default_collate([item[key] for item in batch]) for key in first}
+    if isinstance(first, Mapping):
+        return _rebuilt(
+            first, {key: default_collate([item[key] for item in batch]) for key in first}
+        )
     if isinstance(first, (list, tuple)):
-        if any(len(item) != len(first) for item in batch):
-            raise RuntimeError("each element in list of batch should be of equal size")
+        for i, item in enumerate(batch):
+            if len(item) != len(first):
+                raise UnequalSamplesError(
+                    "each element in list of batch should be of equal size, but entry 0 has "
+                    f"{len(first)} items and entry {i} has {len(item)}",
+                    (0, i),
+                )
         columns = [default_collate(list(column)) for column in zip(*batch, strict=True)]
         return type(first)(*columns) if hasattr(first, "_fields") else columns
     raise TypeError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tapegrad import _C
 
@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from tapegrad._C import Generator, Tensor
 
 __all__ = [
+    "ChainDataset",
     "ConcatDataset",
     "Dataset",
     "IterableDataset",
+    "StackDataset",
     "Subset",
     "TensorDataset",
     "random_split",
@@ -41,10 +43,50 @@ class Dataset(Generic[T_co]):
 
 
 class IterableDataset(Dataset[T_co]):
-    """Base class of streams: a subclass defines ``__iter__``; there is no indexing."""
+    """Base class of streams: a subclass defines ``__iter__``; there is no indexing.
+
+    In a loader with workers every worker iterates over its own copy: ``__iter__`` asks
+    :func:`~tapegrad.utils.data.get_worker_info` for its share. A stream with ``state_dict()`` and
+    ``load_state_dict(state)`` is put back to its place by ``DataLoader.load_state_dict``; any other
+    is read again from its start up to there.
+    """
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__}: a stream needs __iter__")
+
+    def __add__(self, other: Dataset[T_co]) -> ChainDataset[T_co]:  # type: ignore[override]
+        return ChainDataset([self, other])
+
+
+class ChainDataset(IterableDataset[T_co]):
+    """Several streams one after another.
+
+    >>> import tapegrad as tg
+    >>> class Count(tg.utils.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter(range(2))
+    >>> list(Count() + Count())
+    [0, 1, 0, 1]
+    """
+
+    def __init__(self, datasets: Iterable[Dataset[T_co]]) -> None:
+        self.datasets = datasets
+
+    def _streams(self) -> Iterator[Any]:
+        for dataset in self.datasets:
+            if not isinstance(dataset, IterableDataset):
+                raise TypeError(
+                    "ChainDataset only supports IterableDataset, got "
+                    f"{type(dataset).__name__}; ConcatDataset joins those with an index"
+                )
+            yield dataset
+
+    def __iter__(self) -> Iterator[T_co]:
+        for dataset in self._streams():
+            yield from dataset
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self._streams())
 
 
 class TensorDataset(Dataset["tuple[Tensor, ...]"]):
@@ -85,6 +127,64 @@ class TensorDataset(Dataset["tuple[Tensor, ...]"]):
         return int(self.tensors[0].shape[0])
 
 
+class StackDataset(Dataset[Any]):
+    """Data sets of one length side by side: sample i is the tuple of their samples i.
+
+    Given by keywords, sample i is a dict instead.
+
+    >>> import tapegrad as tg
+    >>> tg.utils.data.StackDataset([1, 2], ["a", "b"])[1]
+    (2, 'b')
+    >>> tg.utils.data.StackDataset(x=[1, 2], y=["a", "b"])[0]
+    {'x': 1, 'y': 'a'}
+    """
+
+    datasets: tuple[Any, ...] | dict[str, Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if args and kwargs:
+            raise ValueError(
+                "StackDataset: data sets come either all in order or all by keyword, not both"
+            )
+        if not args and not kwargs:
+            raise ValueError("StackDataset: needs at least one data set")
+        self.datasets = args or kwargs
+        sizes = [len(dataset) for dataset in self._parts()]
+        if len(set(sizes)) > 1:
+            raise ValueError(
+                f"StackDataset: size mismatch between datasets, their sizes are {sizes}"
+            )
+        self._length = sizes[0]
+
+    def _parts(self) -> list[Any]:
+        parts = self.datasets
+        return list(parts.values()) if isinstance(parts, dict) else list(parts)
+
+    def _sample(self, values: Iterable[Any]) -> Any:
+        if isinstance(self.datasets, dict):
+            return dict(zip(self.datasets, values, strict=True))
+        return tuple(values)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._sample([dataset[index] for dataset in self._parts()])
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        columns = []
+        for dataset in self._parts():
+            fetch = getattr(dataset, "__getitems__", None)
+            column = [dataset[i] for i in indices] if fetch is None else list(fetch(indices))
+            if len(column) != len(indices):
+                raise ValueError(
+                    f"StackDataset: __getitems__ of {type(dataset).__name__} gave {len(column)} "
+                    f"samples for {len(indices)} indices"
+                )
+            columns.append(column)
+        return [self._sample(row) for row in zip(*columns, strict=True)]
+
+    def __len__(self) -> int:
+        return self._length
+
+
 class ConcatDataset(Dataset[T_co]):
     """Several data sets one after another.
 
@@ -97,6 +197,11 @@ class ConcatDataset(Dataset[T_co]):
         self.datasets = list(datasets)
         if not self.datasets:
             raise ValueError("ConcatDataset: datasets should not be an empty iterable")
+        for dataset in self.datasets:
+            if isinstance(dataset, IterableDataset):
+                raise ValueError(
+                    "ConcatDataset does not support IterableDataset; ChainDataset joins streams"
+                )
         self.cumulative_sizes = list(accumulate(len(d) for d in self.datasets))  # type: ignore[arg-type]
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence, Sized
 
-    from tapegrad._C import Generator
+    from tapegrad._C import Generator, Tensor
 
 __all__ = [
     "BatchSampler",
@@ -18,6 +18,7 @@ __all__ = [
     "Sampler",
     "SequentialSampler",
     "SubsetRandomSampler",
+    "WeightedRandomSampler",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
@@ -31,6 +32,9 @@ def require_positive(name: str, value: object) -> None:
 
 class Sampler(Generic[T_co]):
     """Base class: a subclass defines ``__iter__`` over indices, and ``__len__`` if it is known."""
+
+    def __init__(self, data_source: Sized | None = None) -> None:
+        pass
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError(f"{type(self).__name__}: a sampler needs __iter__")
@@ -86,16 +90,20 @@ class RandomSampler(Sampler[int]):
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
+        return iter(self.order().tolist())
+
+    def order(self) -> Tensor:
+        """The indices of one pass, drawn at once: what else draws meanwhile cannot change them."""
         size, wanted = len(self.data_source), self.num_samples
         if size == 0:
-            return
+            return _C.empty(0, dtype=_C.int64)
         if self.replacement:
-            yield from _C.randint(0, size, (wanted,), generator=self.generator).tolist()
-            return
-        while wanted > 0:
-            order = _C.randperm(size, generator=self.generator).tolist()
-            yield from order[:wanted]
-            wanted -= size
+            return _C.randint(0, size, (wanted,), generator=self.generator)
+        rounds = -(-wanted // size)
+        if rounds == 1:
+            return _C.randperm(size, generator=self.generator)[:wanted]
+        orders = [_C.randperm(size, generator=self.generator) for _ in range(rounds)]
+        return _C.cat(orders)[:wanted]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -119,6 +127,58 @@ class SubsetRandomSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+class WeightedRandomSampler(Sampler[int]):
+    """``num_samples`` indices into ``weights``, each as likely as its weight says.
+
+    Parameters
+    ----------
+    weights
+        one number of 0 or more for each sample; they need not sum to 1
+    num_samples
+        how many indices one pass gives
+    replacement
+        without it no index comes twice, and as many weights as samples must be above 0
+    generator
+        draws the indices; the global one by default
+
+    >>> import tapegrad as tg
+    >>> list(tg.utils.data.WeightedRandomSampler([0.0, 1.0], 3))
+    [1, 1, 1]
+    """
+
+    def __init__(
+        self,
+        weights: Sequence[float] | Tensor,
+        num_samples: int,
+        replacement: bool = True,
+        generator: Generator | None = None,
+    ) -> None:
+        require_positive("num_samples", num_samples)
+        if not isinstance(replacement, bool):
+            raise ValueError(
+                f"replacement should be a boolean value, but got replacement={replacement}"
+            )
+        values = _C.as_tensor(weights, dtype=_C.float64)
+        if values.dim() != 1:
+            raise ValueError(
+                "weights should be a 1d sequence but given weights have shape "
+                f"{tuple(values.shape)}"
+            )
+        self.weights = values
+        self.num_samples = num_samples
+        self.replacement = replacement
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[int]:
+        chosen = _C.multinomial(
+            self.weights, self.num_samples, self.replacement, generator=self.generator
+        )
+        return iter(chosen.tolist())
+
+    def __len__(self) -> int:
+        return self.num_samples
 
 
 class BatchSampler(Sampler["list[int]"]):
