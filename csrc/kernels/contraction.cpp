@@ -37,13 +37,6 @@ Buffer<T> make_buffer(int64_t count) {
   return Buffer<T>(static_cast<T*>(memory));
 }
 
-// Room for packed panels, one for each thread, kept until the thread ends.
-void* gemm_scratch() {
-  thread_local Buffer<char> scratch;
-  if (scratch == nullptr) scratch = make_buffer<char>(kGemmScratchBytes);
-  return scratch.get();
-}
-
 char* moved(void* pointer, int64_t elements, int64_t size) {
   return pointer == nullptr ? nullptr : static_cast<char*>(pointer) + elements * size;
 }
@@ -244,6 +237,12 @@ void multiply_integer(void* const* data, const MatmulArgs& args) {
 }
 
 }  // namespace
+
+void* gemm_scratch() {
+  thread_local Buffer<char> scratch;
+  if (scratch == nullptr) scratch = make_buffer<char>(kGemmScratchBytes);
+  return scratch.get();
+}
 
 void matmul(void* const* data, const MatmulArgs& args) {
   if (args.batch <= 0 || args.m <= 0 || args.n <= 0) return;

@@ -402,7 +402,8 @@ void multiply_block(const Problem<T>& p, int64_t column, int64_t columns, int64_
                kNoBias<T>.values};
   const T* b_block = p.b + depth * args.b_row + column * args.b_col;
   constexpr int kStep = kPanel<T>;
-  const int64_t direct = pack_b ? 0 : columns / kStep * kStep;  // columns read where they are
+  // Columns read where they are.
+  const int64_t direct = args.b_packed ? columns : pack_b ? 0 : columns / kStep * kStep;
   const int64_t edge_width = tile_width<T>(columns % kStep);
   for (int64_t j = direct; j < columns; j += kStep) {
     const int64_t count = min(kStep, columns - j);
@@ -410,7 +411,7 @@ void multiply_block(const Problem<T>& p, int64_t column, int64_t columns, int64_
     pack_panel(b_block + j * args.b_col, args.b_row, args.b_col, k, count, width,
                p.panel_scratch() + (j - direct) * k);
   }
-  const int64_t most_rows = args.n <= kWidth<T> ? kNarrowRows : kRows;
+  const int64_t most_rows = args.n <= kWidth<T> && !args.b_packed ? kNarrowRows : kRows;
   const int64_t tiles = ceil_div(args.m, most_rows);
   const int64_t rows_each = args.m / tiles, longer = args.m % tiles;
   int64_t row = 0;
@@ -424,7 +425,10 @@ void multiply_block(const Problem<T>& p, int64_t column, int64_t columns, int64_
       out.columns = min(kStep, columns - j);
       out.c = p.c + row * args.c_row + column + j;
       if (last && p.bias != nullptr) out.bias = p.bias + column + j;
-      if (j < direct) {
+      if (args.b_packed) {
+        const T* panel = p.b + (column + j) * args.k + depth * kStep;
+        full(k, left.data, left.row, left.col, panel, kStep, out);
+      } else if (j < direct) {
         full(k, left.data, left.row, left.col, b_block + j, args.b_row, out);
       } else {
         const int64_t width = out.columns == kStep ? kStep : edge_width;
@@ -444,7 +448,8 @@ void multiply(const Problem<T>& p) {
   // Packing pays when an element is read often enough: B by the rows, unless it fits the caches
   // anyway; A by the panels, whose tiles then have fixed offsets instead of strides.
   const bool pack_b =
-      args.b_col != 1 || (args.m > 4 * kRows && args.n * args.k * kSize > (64 << 10));
+      !args.b_packed &&
+      (args.b_col != 1 || (args.m > 4 * kRows && args.n * args.k * kSize > (64 << 10)));
   const bool pack_a = args.n >= 2 * kPanel<T> && args.k >= 16;
   const int64_t blocks = args.k == 0 ? 1 : ceil_div(args.k, kDepth<T>);
   const int64_t column_blocks = ceil_div(args.n, kColumns<T>);
@@ -611,6 +616,16 @@ void multiply_vector(const Problem<T>& p) {
 }
 
 template <class T>
+void pack(void* const* data, const GemmPack& p) {
+  T* to = static_cast<T*>(data[0]);
+  const T* b = static_cast<const T*>(data[1]);
+  for (int64_t j = p.first; j < p.last; j += kPanel<T>) {
+    const int64_t columns = min(kPanel<T>, p.last - j);
+    pack_panel(b + j * p.b_col, p.b_row, p.b_col, p.k, columns, kPanel<T>, to + j * p.k);
+  }
+}
+
+template <class T>
 void run(void* const* data, const GemmArgs& args) {
   for (int64_t i = 0; i < args.batch; ++i) {
     const Problem<T> problem{static_cast<T*>(data[0]) + i * args.c_batch,
@@ -638,6 +653,14 @@ void gemm(void* const* data, const GemmArgs& args) {
     run<float>(data, args);
   } else {
     run<double>(data, args);
+  }
+}
+
+void gemm_pack(void* const* data, const GemmPack& p) {
+  if (p.dtype == DType::Float32) {
+    pack<float>(data, p);
+  } else {
+    pack<double>(data, p);
   }
 }
 

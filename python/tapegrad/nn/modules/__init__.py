@@ -39,9 +39,20 @@ from tapegrad.nn.modules.loss import SoftMarginLoss as SoftMarginLoss
 from tapegrad.nn.modules.loss import TripletMarginLoss as TripletMarginLoss
 from tapegrad.nn.modules.loss import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
 from tapegrad.nn.modules.module import Module as Module
+from tapegrad.nn.modules.rnn import GRU as GRU
+from tapegrad.nn.modules.rnn import LSTM as LSTM
+from tapegrad.nn.modules.rnn import RNN as RNN
+from tapegrad.nn.modules.rnn import GRUCell as GRUCell
+from tapegrad.nn.modules.rnn import LSTMCell as LSTMCell
+from tapegrad.nn.modules.rnn import RNNBase as RNNBase
+from tapegrad.nn.modules.rnn import RNNCell as RNNCell
+from tapegrad.nn.modules.rnn import RNNCellBase as RNNCellBase
 
 __all__ = [
     "GELU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CTCLoss",
@@ -49,12 +60,14 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "GRUCell",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "Linear",
     "LogSoftmax",
     "MSELoss",
@@ -67,6 +80,9 @@ __all__ = [
     "MultiMarginLoss",
     "NLLLoss",
     "PoissonNLLLoss",
+    "RNNBase",
+    "RNNCell",
+    "RNNCellBase",
     "ReLU",
     "Sequential",
     "SiLU",

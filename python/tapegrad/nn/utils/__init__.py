@@ -1,7 +1,8 @@
-"""Helpers around parameters: clipping of gradients, parameters as one vector."""
+"""Helpers around parameters (clipping, one vector of all) and around sequences (``rnn``)."""
 
 from __future__ import annotations
 
+from tapegrad.nn.utils import rnn as rnn
 from tapegrad.nn.utils.clip_grad import clip_grad_norm_ as clip_grad_norm_
 from tapegrad.nn.utils.clip_grad import clip_grad_value_ as clip_grad_value_
 from tapegrad.nn.utils.clip_grad import clip_grads_with_norm_ as clip_grads_with_norm_
@@ -15,5 +16,6 @@ __all__ = [
     "clip_grads_with_norm_",
     "get_total_norm",
     "parameters_to_vector",
+    "rnn",
     "vector_to_parameters",
 ]
