@@ -260,6 +260,16 @@ def rrelu_(
     upper: _Number = 0.3333333333333333,
     training: _bool = False,
 ) -> Tensor: ...
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: _Number = 0.0,
+    is_causal: _bool = False,
+    scale: _Number | None = None,
+    enable_gqa: _bool = False,
+) -> Tensor: ...
 def selu(input: Tensor, inplace: _bool = False) -> Tensor: ...
 def selu_(input: Tensor) -> Tensor: ...
 def silu(input: Tensor, inplace: _bool = False) -> Tensor: ...

@@ -10,6 +10,7 @@ from tapegrad.nn.modules.activation import SiLU as SiLU
 from tapegrad.nn.modules.activation import Softmax as Softmax
 from tapegrad.nn.modules.activation import Softplus as Softplus
 from tapegrad.nn.modules.activation import Tanh as Tanh
+from tapegrad.nn.modules.attention import MultiheadAttention as MultiheadAttention
 from tapegrad.nn.modules.container import ModuleDict as ModuleDict
 from tapegrad.nn.modules.container import ModuleList as ModuleList
 from tapegrad.nn.modules.container import Sequential as Sequential
@@ -78,6 +79,7 @@ __all__ = [
     "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
+    "MultiheadAttention",
     "NLLLoss",
     "PoissonNLLLoss",
     "RNNBase",
