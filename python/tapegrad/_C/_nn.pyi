@@ -19,8 +19,46 @@ from tapegrad._C import (
     return_types,
 )
 
+def adaptive_avg_pool1d(input: Tensor, output_size: _int | _Size) -> Tensor: ...
+def adaptive_avg_pool2d(input: Tensor, output_size: _int | _Size) -> Tensor: ...
+def adaptive_avg_pool3d(input: Tensor, output_size: _int | _Size) -> Tensor: ...
+def adaptive_max_pool1d(
+    input: Tensor, output_size: _int | _Size, return_indices: _bool = False
+) -> Any: ...
+def adaptive_max_pool2d(
+    input: Tensor, output_size: _int | _Size, return_indices: _bool = False
+) -> Any: ...
+def adaptive_max_pool3d(
+    input: Tensor, output_size: _int | _Size, return_indices: _bool = False
+) -> Any: ...
 def alpha_dropout(
     input: Tensor, p: _Number = 0.5, training: _bool = False, inplace: _bool = False
+) -> Tensor: ...
+def avg_pool1d(
+    input: Tensor,
+    kernel_size: _int | _Size,
+    stride: _int | _Size | None = None,
+    padding: _int | _Size = 0,
+    ceil_mode: _bool = False,
+    count_include_pad: _bool = True,
+) -> Tensor: ...
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: _int | _Size,
+    stride: _int | _Size | None = None,
+    padding: _int | _Size = 0,
+    ceil_mode: _bool = False,
+    count_include_pad: _bool = True,
+    divisor_override: _int | None = None,
+) -> Tensor: ...
+def avg_pool3d(
+    input: Tensor,
+    kernel_size: _int | _Size,
+    stride: _int | _Size | None = None,
+    padding: _int | _Size = 0,
+    ceil_mode: _bool = False,
+    count_include_pad: _bool = True,
+    divisor_override: _int | None = None,
 ) -> Tensor: ...
 def bilinear(
     input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
@@ -181,6 +219,33 @@ def margin_ranking_loss(
     reduce: _bool | None = None,
     reduction: _str = "mean",
 ) -> Tensor: ...
+def max_pool1d(
+    input: Tensor,
+    kernel_size: _int | _Size,
+    stride: _int | _Size | None = None,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    ceil_mode: _bool = False,
+    return_indices: _bool = False,
+) -> Any: ...
+def max_pool2d(
+    input: Tensor,
+    kernel_size: _int | _Size,
+    stride: _int | _Size | None = None,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    ceil_mode: _bool = False,
+    return_indices: _bool = False,
+) -> Any: ...
+def max_pool3d(
+    input: Tensor,
+    kernel_size: _int | _Size,
+    stride: _int | _Size | None = None,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    ceil_mode: _bool = False,
+    return_indices: _bool = False,
+) -> Any: ...
 def mish(input: Tensor, inplace: _bool = False) -> Tensor: ...
 def mse_loss(
     input: Tensor,

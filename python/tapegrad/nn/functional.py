@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from tapegrad import _C
 from tapegrad._C._nn import *  # noqa: F403
+from tapegrad.nn import _pooling_functional
 from tapegrad.nn._attention_functional import (
     multi_head_attention_forward as multi_head_attention_forward,
 )
 from tapegrad.nn._loss_functional import (
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
 )
+from tapegrad.nn._pooling_functional import *  # noqa: F403
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from tapegrad._C import Tensor
 
 __all__ = [_name for _name in dir(_C._nn) if not _name.startswith("_")]
+__all__ += [_name for _name in _pooling_functional.__all__ if _name not in __all__]
 __all__ += ["gumbel_softmax", "log_softmax", "relu_", "sigmoid", "softmax", "softmin", "tanh"]
 __all__ += ["multi_head_attention_forward"]
 __all__ += ["triplet_margin_with_distance_loss"]

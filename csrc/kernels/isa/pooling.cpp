@@ -1,0 +1,406 @@
+// Maxima of windows, and the two linear maps that follow from where they are: gradients are
+// scattered there, second derivatives gathered from there. See Note [Places in a window].
+#include "core/parallel.h"
+#include "kernels/isa/lanes.h"
+#include "kernels/isa/pooling_windows.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+namespace {
+
+constexpr int64_t kGrain = 16384;
+constexpr int64_t kBlock = 16;  // channels, or outputs of a row of pairs, at a time
+constexpr int64_t kRow = 64;    // outputs of any other row at a time
+
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t tasks_of(int64_t elements) {
+  return elements >= kGrain ? 1 : kGrain / (elements < 1 ? 1 : elements);
+}
+
+/// As in PyTorch: the first of equal ones, but the last NaN.
+template <class T>
+TAPEGRAD_INLINE bool takes(T value, T best) {
+  return bool(int(value > best) | int(value != value));  // NOLINT(misc-redundant-expression)
+}
+
+// --- channels side by side -----------------------------------------------------------------------
+
+template <class T, int64_t kWidth>
+TAPEGRAD_INLINE void max_pixel(const T* x, T* y, int32_t* places, const PoolParameters& p,
+                               const PoolWindow& window, int64_t rest) {
+  const PoolWindows& s = p.windows;
+  const int64_t width = kWidth ? kWidth : rest, step = s.dilation[2] * p.channels;
+  alignas(64) T best[kBlock];
+  alignas(64) int32_t at[kBlock];
+  const int32_t first = window.first_place(s);
+#pragma omp simd
+  for (int64_t j = 0; j < width; ++j) {
+    best[j] = -kInfinity<T>;
+    at[j] = first;
+  }
+  for_lines(s, window.d, window.h, [&](int64_t place, int64_t line) {
+    const T* from = x + (line + window.w.start) * p.channels;
+    for (int64_t kw = window.w.from; kw < window.w.to; ++kw) {
+      const T* value = from + kw * step;
+      const auto k = static_cast<int32_t>(place + kw);
+#pragma omp simd
+      for (int64_t j = 0; j < width; ++j) {
+        const bool take = takes(value[j], best[j]);
+        best[j] = take ? value[j] : best[j];
+        at[j] = take ? k : at[j];
+      }
+    }
+  });
+#pragma omp simd
+  for (int64_t j = 0; j < width; ++j) y[j] = best[j];
+  if (!places) return;
+#pragma omp simd
+  for (int64_t j = 0; j < width; ++j) places[j] = at[j];
+}
+
+template <class T>
+void max_last(const T* x, T* y, int32_t* places, const PoolParameters& p) {
+  const PoolWindows& s = p.windows;
+  const int64_t rows = s.out[0] * s.out[1], c = p.channels;
+  const auto run = [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const T* from = x + t / rows * volume(s.in) * c;
+      for (int64_t ow = 0; ow < s.out[2]; ++ow) {
+        const PoolWindow window(s, t % rows / s.out[1], t % s.out[1], ow);
+        const int64_t to = (t * s.out[2] + ow) * c;
+        int64_t j = 0;
+        for (; j + kBlock <= c; j += kBlock)
+          max_pixel<T, kBlock>(from + j, y + to + j, places ? places + to + j : nullptr, p, window,
+                               0);
+        if (j < c)
+          max_pixel<T, 0>(from + j, y + to + j, places ? places + to + j : nullptr, p, window,
+                          c - j);
+      }
+    }
+  };
+  core::parallel_for(0, p.planes * rows, tasks_of(s.out[2] * c * volume(s.kernel)), run);
+}
+
+// --- planes one after the other ------------------------------------------------------------------
+
+/// `count` outputs of a row. The windows of a row differ only by where they start.
+template <class T, int64_t kStride>
+TAPEGRAD_INLINE void max_row(const T* x, T* y, int32_t* places, const PoolWindows& s,
+                             const PoolRange& d, const PoolRange& h, int64_t first, int64_t count) {
+  alignas(64) T best[kRow];
+  alignas(64) int32_t at[kRow];
+  const int64_t stride = kStride ? kStride : s.stride[2];
+  const auto place = static_cast<int32_t>((d.from * s.kernel[1] + h.from) * s.kernel[2]);
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) {
+    best[j] = -kInfinity<T>;
+    at[j] = place;
+  }
+  for (int64_t j = 0; j < count && (first + j) * stride < s.padding[2]; ++j)
+    at[j] += static_cast<int32_t>(pool_range(s, 2, first + j).from);
+  for_lines(s, d, h, [&](int64_t k, int64_t line) {
+    for (int64_t kw = 0; kw < s.kernel[2]; ++kw) {
+      // The outputs for which this element of the window is inside.
+      const int64_t shift = kw * s.dilation[2] - s.padding[2];
+      const int64_t least = shift < 0 ? divided_up(-shift, stride) - first : 0;
+      const int64_t most = s.in[2] > shift ? divided_up(s.in[2] - shift, stride) - first : 0;
+      const int64_t from = least > 0 ? least : 0, to = smaller(most, count);
+      const T* value = x + line + first * stride + shift;
+      const auto now = static_cast<int32_t>(k + kw);
+#pragma omp simd
+      for (int64_t j = from; j < to; ++j) {
+        const bool take = takes(value[j * stride], best[j]);
+        best[j] = take ? value[j * stride] : best[j];
+        at[j] = take ? now : at[j];
+      }
+    }
+  });
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) y[j] = best[j];
+  if (!places) return;
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) places[j] = at[j];
+}
+
+/// One output with a window of long lines.
+template <class T>
+TAPEGRAD_INLINE void max_lines(const T* x, T* y, int32_t* places, const PoolWindows& s,
+                               const PoolWindow& window) {
+  T best = -kInfinity<T>;
+  int32_t at = window.first_place(s);
+  for_lines(s, window.d, window.h, [&](int64_t place, int64_t line) {
+    const T* from = x + line + window.w.start;
+    const T top = fold_line<Max<T>>(from + window.w.from, window.w.to - window.w.from);
+    if (!takes(top, best)) return;
+    best = top;
+    for (int64_t kw = window.w.from; kw < window.w.to; ++kw) {
+      if (from[kw] != top && from[kw] == from[kw]) continue;
+      at = static_cast<int32_t>(place + kw);
+      if (top == top) break;
+    }
+  });
+  *y = best;
+  if (places) *places = at;
+}
+
+template <class T>
+void max_plane(const T* x, T* y, int32_t* places, const PoolWindows& s) {
+  const bool lines = pool_by_lines(s);
+  for (int64_t row = 0; row < s.out[0] * s.out[1]; ++row) {
+    const int64_t od = row / s.out[1], oh = row % s.out[1], to = row * s.out[2];
+    if (lines) {
+      for (int64_t ow = 0; ow < s.out[2]; ++ow)
+        max_lines(x, y + to + ow, places ? places + to + ow : nullptr, s,
+                  PoolWindow(s, od, oh, ow));
+      continue;
+    }
+    const PoolRange d = pool_range(s, 0, od), h = pool_range(s, 1, oh);
+    for (int64_t first = 0; first < s.out[2]; first += kRow) {
+      const int64_t count = smaller(kRow, s.out[2] - first), out = to + first;
+      int32_t* at = places ? places + out : nullptr;
+      if (s.stride[2] == 1)
+        max_row<T, 1>(x, y + out, at, s, d, h, first, count);
+      else if (s.stride[2] == 2)
+        max_row<T, 2>(x, y + out, at, s, d, h, first, count);
+      else
+        max_row<T, 0>(x, y + out, at, s, d, h, first, count);
+    }
+  }
+}
+
+template <class T>
+TAPEGRAD_INLINE void max_of_pairs(const T* upper, const T* lower, T* y, int32_t* places,
+                                  int64_t n) {
+  if (places) {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) {
+      T best = upper[2 * j];
+      int32_t at = 0;
+      at = takes(upper[2 * j + 1], best) ? 1 : at;
+      best = takes(upper[2 * j + 1], best) ? upper[2 * j + 1] : best;
+      at = takes(lower[2 * j], best) ? 2 : at;
+      best = takes(lower[2 * j], best) ? lower[2 * j] : best;
+      at = takes(lower[2 * j + 1], best) ? 3 : at;
+      best = takes(lower[2 * j + 1], best) ? lower[2 * j + 1] : best;
+      y[j] = best;
+      places[j] = at;
+    }
+  } else {
+#pragma omp simd
+    for (int64_t j = 0; j < n; ++j) {
+      const T a = Max<T>::combine(upper[2 * j], upper[2 * j + 1]);
+      const T b = Max<T>::combine(lower[2 * j], lower[2 * j + 1]);
+      y[j] = Max<T>::combine(a, b);
+    }
+  }
+}
+
+/// Windows of 2 by 2 side by side. See Note [Whole vectors in short rows].
+template <class T>
+void max_pairs(const T* x, T* y, int32_t* places, const PoolParameters& p) {
+  const PairRows rows(p);
+  core::parallel_for(0, rows.count, tasks_of(rows.width * 4), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* upper = x + rows.origin(r);
+      const int64_t to = r * rows.width;
+      const bool whole = rows.reads_whole(r) && rows.writes_whole(r, end);
+      for (int64_t j = 0; j < rows.width; j += kBlock) {
+        int32_t* at = places ? places + to + j : nullptr;
+        if (whole)
+          max_of_pairs(upper + 2 * j, upper + rows.pitch + 2 * j, y + to + j, at, kBlock);
+        else
+          max_of_pairs(upper + 2 * j, upper + rows.pitch + 2 * j, y + to + j, at,
+                       smaller(kBlock, rows.width - j));
+      }
+    }
+  });
+}
+
+template <class T>
+void run_max(void* const* data, const PoolParameters& p) {
+  T* y = static_cast<T*>(data[0]);
+  auto* places = static_cast<int32_t*>(data[1]);
+  const T* x = static_cast<const T*>(data[2]);
+  const PoolWindows& s = p.windows;
+  if (p.channels > 1) {
+    max_last(x, y, places, p);
+  } else if (is_pairs(s)) {
+    max_pairs(x, y, places, p);
+  } else {
+    const int64_t out = volume(s.out);
+    core::parallel_for(
+        0, p.planes, tasks_of(out * volume(s.kernel)), [&](int64_t begin, int64_t end) {
+          for (int64_t t = begin; t < end; ++t)
+            max_plane(x + t * volume(s.in), y + t * out, places ? places + t * out : nullptr, s);
+        });
+  }
+}
+
+// --- the gradient: each goes to where the maximum was --------------------------------------------
+
+template <class T>
+void scatter_last(T* gx, const T* g, const int32_t* places, const PoolParameters& p) {
+  constexpr int64_t kStrip = 64;
+  const PoolWindows& s = p.windows;
+  const int64_t c = p.channels, strips = (c + kStrip - 1) / kStrip, in = volume(s.in);
+  const bool tiled = is_tiled(s);
+  const auto strip = [&](int64_t sample, int64_t first, int64_t width) {
+    T* to = gx + sample * in * c + first;
+    if (!tiled) clear_strip(to, in, c, width);
+    for (int64_t o = 0; o < volume(s.out); ++o) {
+      const int64_t row = o / s.out[2], from = (sample * volume(s.out) + o) * c + first;
+      const PoolWindow window(s, row / s.out[1], row % s.out[1], o % s.out[2]);
+      for_lines(s, window.d, window.h, [&](int64_t place, int64_t line) {
+        for (int64_t kw = window.w.from; kw < window.w.to; ++kw) {
+          T* cell = to + (line + window.w.start + kw * s.dilation[2]) * c;
+          const auto k = static_cast<int32_t>(place + kw);
+          if (tiled) {
+#pragma omp simd
+            for (int64_t j = 0; j < width; ++j)
+              cell[j] = places[from + j] == k ? g[from + j] : T(0);
+          } else {
+#pragma omp simd
+            for (int64_t j = 0; j < width; ++j)
+              cell[j] += places[from + j] == k ? g[from + j] : T(0);
+          }
+        }
+      });
+    }
+  };
+  core::parallel_for(0, p.planes * strips, tasks_of(in * smaller(c, kStrip)),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t t = begin; t < end; ++t) {
+                         const int64_t first = t % strips * kStrip;
+                         strip(t / strips, first, smaller(kStrip, c - first));
+                       }
+                     });
+}
+
+template <class T>
+void scatter_plane(T* gx, const T* g, const int32_t* places, const PoolWindows& s,
+                   const PoolOffsets& offsets) {
+  const int64_t in = volume(s.in);
+#pragma omp simd
+  for (int64_t i = 0; i < in; ++i) gx[i] = T(0);
+  for (int64_t row = 0; row < s.out[0] * s.out[1]; ++row) {
+    const int64_t from = row * s.out[2];
+    const int64_t origin = PoolWindow(s, row / s.out[1], row % s.out[1], 0).origin(s);
+    for (int64_t o = 0; o < s.out[2]; ++o) {
+      const int64_t shift = s.adaptive ? o * s.in[2] / s.out[2] : o * s.stride[2];
+      gx[origin + shift + offsets[places[from + o]]] += g[from + o];
+    }
+  }
+}
+
+/// Both elements of each pair of one row: those of place and of place + 1.
+template <class T>
+TAPEGRAD_INLINE void scatter_pairs_row(T* to, const T* g, const int32_t* places, int32_t place,
+                                       int64_t n) {
+#pragma omp simd
+  for (int64_t j = 0; j < n; ++j) {
+    to[2 * j] = places[j] == place ? g[j] : T(0);
+    to[2 * j + 1] = places[j] == place + 1 ? g[j] : T(0);
+  }
+}
+
+template <class T>
+void scatter_pairs(T* gx, const T* g, const int32_t* places, const PoolParameters& p) {
+  const PairRows rows(p);
+  core::parallel_for(0, rows.count, tasks_of(rows.width * 4), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t from = r * rows.width;
+      const bool whole = rows.spreads_whole(r, end);
+      for (int half = 0; half < 2; ++half) {
+        T* to = gx + rows.origin(r) + half * rows.pitch;
+        for (int64_t j = 0; j < rows.width; j += kBlock) {
+          if (whole)
+            scatter_pairs_row(to + 2 * j, g + from + j, places + from + j, 2 * half, kBlock);
+          else
+            scatter_pairs_row(to + 2 * j, g + from + j, places + from + j, 2 * half,
+                              smaller(kBlock, rows.width - j));
+        }
+        rows.clear_end(to);
+      }
+      rows.clear_last(gx, r);
+    }
+  });
+}
+
+template <class T>
+void run_scatter(void* const* data, const PoolParameters& p) {
+  T* gx = static_cast<T*>(data[0]);
+  const T* g = static_cast<const T*>(data[1]);
+  const auto* places = static_cast<const int32_t*>(data[2]);
+  const PoolWindows& s = p.windows;
+  if (p.channels > 1) {
+    scatter_last(gx, g, places, p);
+  } else if (is_pairs(s)) {
+    scatter_pairs(gx, g, places, p);
+  } else {
+    const PoolOffsets offsets(s);
+    core::parallel_for(0, p.planes, tasks_of(volume(s.in)), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t)
+        scatter_plane(gx + t * volume(s.in), g + t * volume(s.out), places + t * volume(s.out), s,
+                      offsets);
+    });
+  }
+}
+
+/// f(output, position in the plane, first element of the sample, channel) for each output.
+template <class F>
+TAPEGRAD_INLINE void for_places(const int32_t* places, const PoolParameters& p, F f) {
+  const PoolWindows& s = p.windows;
+  const PoolOffsets offsets(s);
+  const int64_t rows = s.out[0] * s.out[1], c = p.channels;
+  const auto run = [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t ow = 0; ow < s.out[2]; ++ow) {
+        const int64_t origin = PoolWindow(s, t % rows / s.out[1], t % s.out[1], ow).origin(s);
+        const int64_t at = (t * s.out[2] + ow) * c;
+        for (int64_t j = 0; j < c; ++j)
+          f(at + j, origin + offsets[places[at + j]], t / rows * volume(s.in) * c, j);
+      }
+    }
+  };
+  core::parallel_for(0, p.planes * rows, tasks_of(s.out[2] * c), run);
+}
+
+template <class T>
+void run_gather(void* const* data, const PoolParameters& p) {
+  T* y = static_cast<T*>(data[0]);
+  const T* x = static_cast<const T*>(data[1]);
+  for_places(static_cast<const int32_t*>(data[2]), p,
+             [=](int64_t out, int64_t position, int64_t sample, int64_t channel) {
+               y[out] = x[sample + position * p.channels + channel];
+             });
+}
+
+}  // namespace
+
+void pool_max(void* const* data, const PoolParameters& p) {
+  if (p.is_double)
+    run_max<double>(data, p);
+  else
+    run_max<float>(data, p);
+}
+
+void pool_scatter(void* const* data, const PoolParameters& p) {
+  if (p.is_double)
+    run_scatter<double>(data, p);
+  else
+    run_scatter<float>(data, p);
+}
+
+void pool_gather(void* const* data, const PoolParameters& p) {
+  if (p.is_double)
+    run_gather<double>(data, p);
+  else
+    run_gather<float>(data, p);
+}
+
+void pool_positions(void* const* data, const PoolParameters& p) {
+  auto* positions = static_cast<int64_t*>(data[0]);
+  for_places(static_cast<const int32_t*>(data[1]), p,
+             [=](int64_t out, int64_t position, int64_t, int64_t) { positions[out] = position; });
+}
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA
