@@ -271,7 +271,7 @@ def modules() -> dict[str, str]:
         "# Made by tools/generate_stubs.py from the op table; do not edit.\n"
         "from builtins import bool as _bool, float as _float, int as _int, str as _str\n"
         "from collections.abc import Sequence\n"
-        "from typing import overload\n\n"
+        "from typing import Any, overload\n\n"
         "from tapegrad._C import Tensor, return_types\n"
         "from tapegrad._C import _Device, _DType, _DTypeType, _Generator, _Layout, _MemoryFormat, "
         "_Number, _Size\n\n"

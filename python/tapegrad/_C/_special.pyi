@@ -4,7 +4,7 @@ from builtins import float as _float
 from builtins import int as _int
 from builtins import str as _str
 from collections.abc import Sequence
-from typing import overload
+from typing import Any, overload
 
 from tapegrad._C import (
     Tensor,

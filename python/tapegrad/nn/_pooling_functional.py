@@ -121,7 +121,7 @@ def max_pool1d_with_indices(
 ) -> tuple[Tensor, Tensor]:
     """``max_pool1d`` with ``return_indices=True``."""
     args = (input, kernel_size, stride, padding, dilation, ceil_mode, True)
-    return _nn.max_pool1d(*args)  # type: ignore[return-value]
+    return _nn.max_pool1d(*args)  # type: ignore[no-any-return]
 
 
 def max_pool2d_with_indices(
@@ -135,7 +135,7 @@ def max_pool2d_with_indices(
 ) -> tuple[Tensor, Tensor]:
     """``max_pool2d`` with ``return_indices=True``."""
     args = (input, kernel_size, stride, padding, dilation, ceil_mode, True)
-    return _nn.max_pool2d(*args)  # type: ignore[return-value]
+    return _nn.max_pool2d(*args)  # type: ignore[no-any-return]
 
 
 def max_pool3d_with_indices(
@@ -149,7 +149,7 @@ def max_pool3d_with_indices(
 ) -> tuple[Tensor, Tensor]:
     """``max_pool3d`` with ``return_indices=True``."""
     args = (input, kernel_size, stride, padding, dilation, ceil_mode, True)
-    return _nn.max_pool3d(*args)  # type: ignore[return-value]
+    return _nn.max_pool3d(*args)  # type: ignore[no-any-return]
 
 
 def adaptive_max_pool1d_with_indices(

@@ -11,7 +11,7 @@ from tapegrad.nn._attention_functional import (
 from tapegrad.nn._loss_functional import (
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
 )
-from tapegrad.nn._pooling_functional import *  # noqa: F403
+from tapegrad.nn._pooling_functional import *  # type: ignore[assignment]  # noqa: F403
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
