@@ -130,6 +130,27 @@ struct ReshapeRule : autograd::Rule {
   Tensor push(Push& p) const { return reshape(p.tangent(0), p.output().sizes()); }
 };
 
+/// Whether the channels of each place lie together in the memory of (N, C, ...).
+bool is_channels_last(const Tensor& x) {
+  if (x.dim() < 3) return false;
+  int64_t stride = x.sizes()[1];
+  if (x.strides()[1] != 1) return false;
+  for (size_t d = x.sizes().size() - 1; d >= 2; stride *= x.sizes()[d--]) {
+    if (x.sizes()[d] != 1 && x.strides()[d] != stride) return false;
+  }
+  return x.sizes()[0] == 1 || x.strides()[0] == stride;
+}
+
+/// What convolutions return lies channels-last, where PyTorch's results are contiguous and can be
+/// viewed in any shape; so a view of it is a copy where it has to be. Not so for what the user has
+/// permuted.
+bool is_image(const Tensor& x) {
+  if (!x->base) return is_channels_last(x);
+  const Tensor base = Tensor::share(x->base);  // of one image, without its batch dimension
+  return base.dim() == x.dim() + 1 && base.sizes()[0] == 1 && base.sizes().subspan(1) == x.sizes() &&
+         base.strides().subspan(1) == x.strides() && is_channels_last(base);
+}
+
 Tensor enter_view(const Tensor& input, IntSpan sizes) {
   return autograd::enter(ViewRule{{}, sizes}, input);
 }
@@ -147,6 +168,7 @@ Tensor view(const Tensor& input, IntSpan size) {
   const Dims sizes = infer_shape("view", input, size);
   Dims strides;
   if (!view_strides(input, sizes, strides)) {
+    if (is_image(input)) return autograd::enter(ReshapeRule{{}, sizes}, input);
     throw ShapeError(core::text(
         "view: the ", core::describe(input), " with strides ", shape_string(input.strides()),
         " cannot be seen in the shape ", shape_string(sizes),

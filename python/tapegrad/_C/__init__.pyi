@@ -2197,6 +2197,96 @@ def concatenate(
     tensors: Sequence[Tensor], dim: _int = 0, *, out: Tensor | None = None
 ) -> Tensor: ...
 @overload
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _str = "valid",
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _str = "valid",
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _str = "valid",
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    output_padding: _int | _Size = 0,
+    groups: _int = 1,
+    dilation: _int | _Size = 1,
+) -> Tensor: ...
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    output_padding: _int | _Size = 0,
+    groups: _int = 1,
+    dilation: _int | _Size = 1,
+) -> Tensor: ...
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    output_padding: _int | _Size = 0,
+    groups: _int = 1,
+    dilation: _int | _Size = 1,
+) -> Tensor: ...
+@overload
 def copysign(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 @overload
 def copysign(input: Tensor, other: _Number, *, out: Tensor | None = None) -> Tensor: ...

@@ -14,6 +14,12 @@ from tapegrad.nn.modules.attention import MultiheadAttention as MultiheadAttenti
 from tapegrad.nn.modules.container import ModuleDict as ModuleDict
 from tapegrad.nn.modules.container import ModuleList as ModuleList
 from tapegrad.nn.modules.container import Sequential as Sequential
+from tapegrad.nn.modules.conv import Conv1d as Conv1d
+from tapegrad.nn.modules.conv import Conv2d as Conv2d
+from tapegrad.nn.modules.conv import Conv3d as Conv3d
+from tapegrad.nn.modules.conv import ConvTranspose1d as ConvTranspose1d
+from tapegrad.nn.modules.conv import ConvTranspose2d as ConvTranspose2d
+from tapegrad.nn.modules.conv import ConvTranspose3d as ConvTranspose3d
 from tapegrad.nn.modules.dropout import Dropout as Dropout
 from tapegrad.nn.modules.flatten import Flatten as Flatten
 from tapegrad.nn.modules.linear import Identity as Identity
@@ -86,6 +92,12 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CTCLoss",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Dropout",
