@@ -12,6 +12,7 @@
 #include <optional>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "core/allocator.h"
 #include "core/parallel.h"
@@ -139,10 +140,10 @@ std::shared_ptr<const Prepared> prepare(ConvolutionPass pass, const ConvolutionA
   result->plain_weight = row_major(weight_sizes(args));
   const Forward forward = describe_forward(d);
   if (!forward) return nullptr;
-  const auto take = [&](const auto& pd, const memory::desc& weight, auto&& primitive) {
+  const auto take = [&](const auto& pd, const memory::desc& weight, dnnl::primitive primitive) {
     result->weight = weight;
     result->scratchpad = pd.scratchpad_desc();
-    result->primitive = primitive;
+    result->primitive = std::move(primitive);
   };
   if (pass == ConvolutionPass::Forward) {
     if (!is_fast(forward)) return nullptr;

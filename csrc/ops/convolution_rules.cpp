@@ -98,7 +98,7 @@ Tensor image_operand(const Tensor& x) {
   return channels_last(converted(x, working_dtype(x.dtype())));
 }
 Tensor plain_operand(const Tensor& x) {
-  const Tensor wide = converted(x, working_dtype(x.dtype()));
+  Tensor wide = converted(x, working_dtype(x.dtype()));
   if (wide.is_contiguous()) return wide;
   const Tensor result = core::make_tensor(x.sizes(), wide.dtype());
   kernels::copy_values(result, wide);

@@ -147,8 +147,9 @@ bool is_channels_last(const Tensor& x) {
 bool is_image(const Tensor& x) {
   if (!x->base) return is_channels_last(x);
   const Tensor base = Tensor::share(x->base);  // of one image, without its batch dimension
-  return base.dim() == x.dim() + 1 && base.sizes()[0] == 1 && base.sizes().subspan(1) == x.sizes() &&
-         base.strides().subspan(1) == x.strides() && is_channels_last(base);
+  return base.dim() == x.dim() + 1 && base.sizes()[0] == 1 &&
+         base.sizes().subspan(1) == x.sizes() && base.strides().subspan(1) == x.strides() &&
+         is_channels_last(base);
 }
 
 Tensor enter_view(const Tensor& input, IntSpan sizes) {

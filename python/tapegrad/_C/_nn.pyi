@@ -82,6 +82,96 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor: ...
 def celu(input: Tensor, alpha: _Number = 1.0, inplace: _bool = False) -> Tensor: ...
 def celu_(input: Tensor, alpha: _Number = 1.0) -> Tensor: ...
+@overload
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _str = "valid",
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _str = "valid",
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+@overload
+def conv3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _str = "valid",
+    dilation: _int | _Size = 1,
+    groups: _int = 1,
+) -> Tensor: ...
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    output_padding: _int | _Size = 0,
+    groups: _int = 1,
+    dilation: _int | _Size = 1,
+) -> Tensor: ...
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    output_padding: _int | _Size = 0,
+    groups: _int = 1,
+    dilation: _int | _Size = 1,
+) -> Tensor: ...
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    output_padding: _int | _Size = 0,
+    groups: _int = 1,
+    dilation: _int | _Size = 1,
+) -> Tensor: ...
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
