@@ -64,5 +64,7 @@ TESTED_ELSEWHERE: dict[str, str] = {
         ("copy_", "fill_", "zero_", "detach_", "requires_grad_"), "test_views_inplace.py"
     ),
     **dict.fromkeys(("allclose", "equal", "float_power"), "test_special.py"),
+    **dict.fromkeys(("fold", "unfold", "embedding_bag"), "test_layers.py"),
+    **dict.fromkeys(("_interpolate", "grid_sample"), "test_resample.py"),
     **dict.fromkeys(("linalg__einsum", "linalg__tensordot"), "test_linalg.py"),
 }

@@ -1,4 +1,6 @@
 // Tables of vectors looked up by number, and the vectors and products around them.
+#include "ops/embedding.h"
+
 #include "autograd/entry.h"
 #include "autograd/inplace.h"
 #include "core/text.h"
@@ -7,6 +9,20 @@
 #include "tapegrad/ops.h"
 
 namespace tapegrad {
+
+void ops::shorten_rows(const Tensor& weight, const Tensor& rows, double max_norm,
+                       double norm_type) {
+  const autograd::NoGradGuard guard;
+  Tensor table = weight.detach();
+  const Tensor found = index_select(table, 0, rows);
+  const Tensor lengths = norm(found, norm_type, 1, true);
+  const Tensor factor =
+      where(gt(lengths, Scalar(max_norm)), reciprocal(lengths + Scalar(1e-7)) * Scalar(max_norm),
+            ones_like(lengths));
+  const Tensor list[] = {rows};
+  index_put_(table, TensorList(list, 1), found * factor);
+}
+
 namespace {
 
 using autograd::Inputs;
@@ -37,19 +53,6 @@ struct EmbeddingRule : autograd::Rule {
   }
 };
 
-/// Scales the rows that are looked up and longer than max_norm down to it, in place.
-void shorten(const Tensor& weight, const Tensor& flat, double max_norm, double norm_type) {
-  const autograd::NoGradGuard guard;
-  Tensor table = weight.detach();
-  const Tensor rows = index_select(table, 0, flat);
-  const Tensor lengths = norm(rows, norm_type, 1, true);
-  const Tensor factor =
-      where(gt(lengths, Scalar(max_norm)), reciprocal(lengths + Scalar(1e-7)) * Scalar(max_norm),
-            ones_like(lengths));
-  const Tensor list[] = {flat};
-  index_put_(table, TensorList(list, 1), rows * factor);
-}
-
 Tensor embedding(const Tensor& input, const Tensor& weight, std::optional<int64_t> padding_idx,
                  std::optional<double> max_norm, double norm_type, bool scale_grad_by_freq,
                  bool sparse) {
@@ -74,7 +77,7 @@ Tensor embedding(const Tensor& input, const Tensor& weight, std::optional<int64_
   rule.flat = reshape(to(input.detach(), DType::Int64), {-1});
   rule.padding = padding_idx ? padding : -1;
   rule.by_frequency = scale_grad_by_freq;
-  if (max_norm) shorten(weight, rule.flat, *max_norm, norm_type);
+  if (max_norm) shorten_rows(weight, rule.flat, *max_norm, norm_type);
   Dims sizes(input.sizes());
   sizes.push_back(weight.sizes()[1]);
   return reshape(autograd::enter(rule, weight), sizes);

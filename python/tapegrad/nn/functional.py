@@ -12,6 +12,8 @@ from tapegrad.nn._loss_functional import (
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
 )
 from tapegrad.nn._pooling_functional import *  # type: ignore[assignment]  # noqa: F403
+from tapegrad.nn._resample_functional import *  # noqa: F403
+from tapegrad.nn._resample_functional import __all__ as _resample_all
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ __all__ += [_name for _name in _pooling_functional.__all__ if _name not in __all
 __all__ += ["gumbel_softmax", "log_softmax", "relu_", "sigmoid", "softmax", "softmin", "tanh"]
 __all__ += ["multi_head_attention_forward"]
 __all__ += ["triplet_margin_with_distance_loss"]
+__all__ += _resample_all
 
 sigmoid = _C.sigmoid
 tanh = _C.tanh

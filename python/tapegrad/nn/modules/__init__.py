@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from tapegrad.nn.modules.activation import CELU as CELU
+from tapegrad.nn.modules.activation import ELU as ELU
 from tapegrad.nn.modules.activation import GELU as GELU
+from tapegrad.nn.modules.activation import GLU as GLU
+from tapegrad.nn.modules.activation import SELU as SELU
+from tapegrad.nn.modules.activation import Hardshrink as Hardshrink
+from tapegrad.nn.modules.activation import Hardsigmoid as Hardsigmoid
+from tapegrad.nn.modules.activation import Hardswish as Hardswish
+from tapegrad.nn.modules.activation import Hardtanh as Hardtanh
+from tapegrad.nn.modules.activation import LeakyReLU as LeakyReLU
+from tapegrad.nn.modules.activation import LogSigmoid as LogSigmoid
 from tapegrad.nn.modules.activation import LogSoftmax as LogSoftmax
+from tapegrad.nn.modules.activation import Mish as Mish
+from tapegrad.nn.modules.activation import PReLU as PReLU
 from tapegrad.nn.modules.activation import ReLU as ReLU
+from tapegrad.nn.modules.activation import ReLU6 as ReLU6
+from tapegrad.nn.modules.activation import RReLU as RReLU
 from tapegrad.nn.modules.activation import Sigmoid as Sigmoid
 from tapegrad.nn.modules.activation import SiLU as SiLU
 from tapegrad.nn.modules.activation import Softmax as Softmax
+from tapegrad.nn.modules.activation import Softmax2d as Softmax2d
+from tapegrad.nn.modules.activation import Softmin as Softmin
 from tapegrad.nn.modules.activation import Softplus as Softplus
+from tapegrad.nn.modules.activation import Softshrink as Softshrink
+from tapegrad.nn.modules.activation import Softsign as Softsign
 from tapegrad.nn.modules.activation import Tanh as Tanh
+from tapegrad.nn.modules.activation import Tanhshrink as Tanhshrink
+from tapegrad.nn.modules.activation import Threshold as Threshold
 from tapegrad.nn.modules.attention import MultiheadAttention as MultiheadAttention
+from tapegrad.nn.modules.channelshuffle import ChannelShuffle as ChannelShuffle
 from tapegrad.nn.modules.container import ModuleDict as ModuleDict
 from tapegrad.nn.modules.container import ModuleList as ModuleList
+from tapegrad.nn.modules.container import ParameterDict as ParameterDict
+from tapegrad.nn.modules.container import ParameterList as ParameterList
 from tapegrad.nn.modules.container import Sequential as Sequential
 from tapegrad.nn.modules.conv import Conv1d as Conv1d
 from tapegrad.nn.modules.conv import Conv2d as Conv2d
@@ -20,9 +43,22 @@ from tapegrad.nn.modules.conv import Conv3d as Conv3d
 from tapegrad.nn.modules.conv import ConvTranspose1d as ConvTranspose1d
 from tapegrad.nn.modules.conv import ConvTranspose2d as ConvTranspose2d
 from tapegrad.nn.modules.conv import ConvTranspose3d as ConvTranspose3d
+from tapegrad.nn.modules.distance import CosineSimilarity as CosineSimilarity
+from tapegrad.nn.modules.distance import PairwiseDistance as PairwiseDistance
+from tapegrad.nn.modules.dropout import AlphaDropout as AlphaDropout
 from tapegrad.nn.modules.dropout import Dropout as Dropout
+from tapegrad.nn.modules.dropout import Dropout1d as Dropout1d
+from tapegrad.nn.modules.dropout import Dropout2d as Dropout2d
+from tapegrad.nn.modules.dropout import Dropout3d as Dropout3d
+from tapegrad.nn.modules.dropout import FeatureAlphaDropout as FeatureAlphaDropout
 from tapegrad.nn.modules.flatten import Flatten as Flatten
+from tapegrad.nn.modules.flatten import Unflatten as Unflatten
+from tapegrad.nn.modules.fold import Fold as Fold
+from tapegrad.nn.modules.fold import Unfold as Unfold
+from tapegrad.nn.modules.lazy import LazyModuleMixin as LazyModuleMixin
+from tapegrad.nn.modules.linear import Bilinear as Bilinear
 from tapegrad.nn.modules.linear import Identity as Identity
+from tapegrad.nn.modules.linear import LazyLinear as LazyLinear
 from tapegrad.nn.modules.linear import Linear as Linear
 from tapegrad.nn.modules.loss import BCELoss as BCELoss
 from tapegrad.nn.modules.loss import BCEWithLogitsLoss as BCEWithLogitsLoss
@@ -46,6 +82,23 @@ from tapegrad.nn.modules.loss import SoftMarginLoss as SoftMarginLoss
 from tapegrad.nn.modules.loss import TripletMarginLoss as TripletMarginLoss
 from tapegrad.nn.modules.loss import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
 from tapegrad.nn.modules.module import Module as Module
+from tapegrad.nn.modules.padding import CircularPad1d as CircularPad1d
+from tapegrad.nn.modules.padding import CircularPad2d as CircularPad2d
+from tapegrad.nn.modules.padding import CircularPad3d as CircularPad3d
+from tapegrad.nn.modules.padding import ConstantPad1d as ConstantPad1d
+from tapegrad.nn.modules.padding import ConstantPad2d as ConstantPad2d
+from tapegrad.nn.modules.padding import ConstantPad3d as ConstantPad3d
+from tapegrad.nn.modules.padding import ReflectionPad1d as ReflectionPad1d
+from tapegrad.nn.modules.padding import ReflectionPad2d as ReflectionPad2d
+from tapegrad.nn.modules.padding import ReflectionPad3d as ReflectionPad3d
+from tapegrad.nn.modules.padding import ReplicationPad1d as ReplicationPad1d
+from tapegrad.nn.modules.padding import ReplicationPad2d as ReplicationPad2d
+from tapegrad.nn.modules.padding import ReplicationPad3d as ReplicationPad3d
+from tapegrad.nn.modules.padding import ZeroPad1d as ZeroPad1d
+from tapegrad.nn.modules.padding import ZeroPad2d as ZeroPad2d
+from tapegrad.nn.modules.padding import ZeroPad3d as ZeroPad3d
+from tapegrad.nn.modules.pixelshuffle import PixelShuffle as PixelShuffle
+from tapegrad.nn.modules.pixelshuffle import PixelUnshuffle as PixelUnshuffle
 from tapegrad.nn.modules.pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
 from tapegrad.nn.modules.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from tapegrad.nn.modules.pooling import AdaptiveAvgPool3d as AdaptiveAvgPool3d
@@ -74,24 +127,42 @@ from tapegrad.nn.modules.rnn import LSTMCell as LSTMCell
 from tapegrad.nn.modules.rnn import RNNBase as RNNBase
 from tapegrad.nn.modules.rnn import RNNCell as RNNCell
 from tapegrad.nn.modules.rnn import RNNCellBase as RNNCellBase
+from tapegrad.nn.modules.sparse import Embedding as Embedding
+from tapegrad.nn.modules.sparse import EmbeddingBag as EmbeddingBag
+from tapegrad.nn.modules.upsampling import Upsample as Upsample
+from tapegrad.nn.modules.upsampling import UpsamplingBilinear2d as UpsamplingBilinear2d
+from tapegrad.nn.modules.upsampling import UpsamplingNearest2d as UpsamplingNearest2d
 
 __all__ = [
+    "CELU",
+    "ELU",
     "GELU",
+    "GLU",
     "GRU",
     "LSTM",
     "RNN",
+    "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
+    "AlphaDropout",
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Bilinear",
     "CTCLoss",
+    "ChannelShuffle",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -99,13 +170,25 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
+    "Embedding",
+    "EmbeddingBag",
+    "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
     "FractionalMaxPool2d",
     "FractionalMaxPool3d",
     "GRUCell",
     "GaussianNLLLoss",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
@@ -115,7 +198,11 @@ __all__ = [
     "LPPool2d",
     "LPPool3d",
     "LSTMCell",
+    "LazyLinear",
+    "LazyModuleMixin",
+    "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
@@ -125,6 +212,7 @@ __all__ = [
     "MaxUnpool1d",
     "MaxUnpool2d",
     "MaxUnpool3d",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -133,19 +221,47 @@ __all__ = [
     "MultiMarginLoss",
     "MultiheadAttention",
     "NLLLoss",
+    "PReLU",
+    "PairwiseDistance",
+    "ParameterDict",
+    "ParameterList",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "PoissonNLLLoss",
     "RNNBase",
     "RNNCell",
     "RNNCellBase",
+    "RReLU",
     "ReLU",
+    "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
     "Softplus",
+    "Softshrink",
+    "Softsign",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
+    "Unflatten",
+    "Unfold",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
 ]

@@ -6,6 +6,8 @@ from collections import OrderedDict
 from operator import index as _as_index
 
 from tapegrad.nn.modules.module import Module
+from tapegrad.nn.modules.parameter_containers import ParameterDict as ParameterDict
+from tapegrad.nn.modules.parameter_containers import ParameterList as ParameterList
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["ModuleDict", "ModuleList", "Sequential"]
+__all__ = ["ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"]
 
 
 class _Ordered(Module):
