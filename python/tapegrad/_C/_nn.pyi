@@ -19,6 +19,16 @@ from tapegrad._C import (
     return_types,
 )
 
+def _interpolate(
+    input: Tensor,
+    size: _Size,
+    mode: _str = "nearest",
+    align_corners: _bool = False,
+    antialias: _bool = False,
+    scale1: _Number = 0.0,
+    scale2: _Number = 0.0,
+    scale3: _Number = 0.0,
+) -> Tensor: ...
 def adaptive_avg_pool1d(input: Tensor, output_size: _int | _Size) -> Tensor: ...
 def adaptive_avg_pool2d(input: Tensor, output_size: _int | _Size) -> Tensor: ...
 def adaptive_avg_pool3d(input: Tensor, output_size: _int | _Size) -> Tensor: ...
@@ -31,6 +41,7 @@ def adaptive_max_pool2d(
 def adaptive_max_pool3d(
     input: Tensor, output_size: _int | _Size, return_indices: _bool = False
 ) -> Any: ...
+def affine_grid(theta: Tensor, size: _Size, align_corners: _bool | None = None) -> Tensor: ...
 def alpha_dropout(
     input: Tensor, p: _Number = 0.5, training: _bool = False, inplace: _bool = False
 ) -> Tensor: ...
@@ -82,6 +93,7 @@ def binary_cross_entropy_with_logits(
 ) -> Tensor: ...
 def celu(input: Tensor, alpha: _Number = 1.0, inplace: _bool = False) -> Tensor: ...
 def celu_(input: Tensor, alpha: _Number = 1.0) -> Tensor: ...
+def channel_shuffle(input: Tensor, groups: _int) -> Tensor: ...
 @overload
 def conv1d(
     input: Tensor,
@@ -235,8 +247,29 @@ def embedding(
     scale_grad_by_freq: _bool = False,
     sparse: _bool = False,
 ) -> Tensor: ...
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: _Number | None = None,
+    norm_type: _Number = 2.0,
+    scale_grad_by_freq: _bool = False,
+    mode: _str = "mean",
+    sparse: _bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: _bool = False,
+    padding_idx: _int | None = None,
+) -> Tensor: ...
 def feature_alpha_dropout(
     input: Tensor, p: _Number = 0.5, training: _bool = False, inplace: _bool = False
+) -> Tensor: ...
+def fold(
+    input: Tensor,
+    output_size: _int | _Size,
+    kernel_size: _int | _Size,
+    dilation: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    stride: _int | _Size = 1,
 ) -> Tensor: ...
 @overload
 def gaussian_nll_loss(
@@ -258,6 +291,13 @@ def gaussian_nll_loss(
 ) -> Tensor: ...
 def gelu(input: Tensor, approximate: _str = "none") -> Tensor: ...
 def glu(input: Tensor, dim: _int = -1) -> Tensor: ...
+def grid_sample(
+    input: Tensor,
+    grid: Tensor,
+    mode: _str = "bilinear",
+    padding_mode: _str = "zeros",
+    align_corners: _bool | None = None,
+) -> Tensor: ...
 def hardshrink(input: Tensor, lambd: _Number = 0.5) -> Tensor: ...
 def hardsigmoid(input: Tensor, inplace: _bool = False) -> Tensor: ...
 def hardswish(input: Tensor, inplace: _bool = False) -> Tensor: ...
@@ -370,6 +410,7 @@ def multilabel_soft_margin_loss(
     reduce: _bool | None = None,
     reduction: _str = "mean",
 ) -> Tensor: ...
+def native_channel_shuffle(input: Tensor, groups: _int) -> Tensor: ...
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -389,6 +430,8 @@ def pad(
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: _Number = 2.0, eps: _Number = 1e-6, keepdim: _bool = False
 ) -> Tensor: ...
+def pixel_shuffle(input: Tensor, upscale_factor: _int) -> Tensor: ...
+def pixel_unshuffle(input: Tensor, downscale_factor: _int) -> Tensor: ...
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -462,4 +505,11 @@ def triplet_margin_loss(
     size_average: _bool | None = None,
     reduce: _bool | None = None,
     reduction: _str = "mean",
+) -> Tensor: ...
+def unfold(
+    input: Tensor,
+    kernel_size: _int | _Size,
+    dilation: _int | _Size = 1,
+    padding: _int | _Size = 0,
+    stride: _int | _Size = 1,
 ) -> Tensor: ...
