@@ -14,24 +14,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from lanes import PEERS, Lane, measure, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PEERS = ("tapegrad", "torch")
 SIZES = (1, 4096, 4 * 1024 * 1024)
 SIDES = (8, 128, 512, 1024)
-TURNS = 3
-BUDGET = 0.03  # seconds a turn
 
 # Functions of one tensor of numbers in (0.1, 0.9), by where they live.
 UNARY = """
@@ -320,67 +314,9 @@ def step_of(torch: Any, row: Row, size: int, grad: bool) -> Callable[[], Any]:
     return lambda: torch.autograd.grad(row.call(torch, *operands), leaves, seed, allow_unused=True)
 
 
-def best_of(step: Callable[[], Any]) -> float:
-    step()
-    begin = time.perf_counter()
-    step()
-    calls = max(1, int(BUDGET / 5 / max(1e-9, time.perf_counter() - begin)))
-    best = math.inf
-    for _ in range(5):
-        begin = time.perf_counter()
-        for _ in range(calls):
-            step()
-        best = min(best, (time.perf_counter() - begin) / calls)
-    return best
-
-
-def serve(peer: str) -> None:
-    """Answers {"row", "size", "grad"} lines with the best time, or with what went wrong."""
-    torch = import_module(peer)
-    torch.set_num_threads(1)
-    rows = {row.name: row for row in all_rows()}
-    steps: dict[tuple[str, int], Any] = {}
-    for line in sys.stdin:
-        request = json.loads(line)
-        key = (request["row"], request["size"])
-        try:
-            if key not in steps:
-                steps.clear()
-                steps[key] = step_of(torch, rows[key[0]], key[1], request["grad"])
-            answer: dict[str, Any] = {"best": best_of(steps[key])}
-        except Exception as error:  # the other library may do what this one cannot
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-
-
-class Lane:
-    """A process that measures one library."""
-
-    def __init__(self, peer: str) -> None:
-        command = [sys.executable, str(Path(__file__).resolve()), "--serve", peer]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def ask(self, row: str, size: int, grad: bool) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        request = {"row": row, "size": size, "grad": grad}
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-
-def measure(lanes: dict[str, Lane], row: Row, size: int, grad: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for _ in range(TURNS):
-        for peer, lane in lanes.items():
-            answer = lane.ask(row.name, size, grad)
-            if "error" in answer:
-                return {"error": f"{peer}: {answer['error']}"}
-            found[peer] = min(found.get(peer, math.inf), answer["best"])
-    return found
+def build(torch: Any, request: dict[str, Any]) -> Callable[[], Any]:
+    row = next(row for row in all_rows() if row.name == request["row"])
+    return step_of(torch, row, request["size"], request["grad"])
 
 
 def main() -> None:
@@ -394,13 +330,14 @@ def main() -> None:
     parser.add_argument("--grad", action="store_true", help="forward and backward")
     parser.add_argument("--json", metavar="FILE", help="write all results here")
     parser.add_argument("--serve", choices=PEERS, help=argparse.SUPPRESS)
+    parser.add_argument("--threads", type=int, default=1, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, options.threads, build)
         return
     sizes = {int(size) for size in options.sizes.split(",") if size}
     wanted = tuple(name for name in options.only.split(",") if name) or ("",)
-    lanes = {peer: Lane(peer) for peer in PEERS}
+    lanes = {peer: Lane(__file__, peer) for peer in PEERS}
     ratios, results, slower = [], [], []
     for row in all_rows():
         if not row.name.startswith(wanted):
@@ -409,8 +346,9 @@ def main() -> None:
         for size in row.sizes:
             if sizes and size not in sizes:
                 continue
-            found = measure(lanes, row, size, options.grad)
-            results.append({"operation": row.name, "size": size, "grad": options.grad, **found})
+            request = {"row": row.name, "size": size, "grad": options.grad}
+            found = measure(lanes, request)
+            results.append({**request, **found})
             if "error" in found:
                 texts.append(f"{found['error'][:60]:>24}")
                 continue
