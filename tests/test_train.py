@@ -624,7 +624,7 @@ def test_schedules():
 
 
 def test_a_step_of_ones_own():
-    model, loss, loader, optimizer = setup()
+    model, loss, loader, optimizer = setup(size=1000)  # all data: LBFGS wants one function
 
     def step(model, loss, batch, optimizer, *, clip_grad_norm=None):
         x, y = batch

@@ -19,6 +19,7 @@ namespace tapegrad::io {
 namespace {
 
 constexpr int64_t kMostAtOnce = int64_t{1} << 30;  // one read() or write() takes at most 2^31 bytes
+constexpr int kMostAttempts = 1000;
 constexpr size_t kBufferBytes = size_t{1} << 18;
 
 std::string error_text(int error) { return std::generic_category().message(error); }
@@ -73,21 +74,50 @@ AtomicFile::AtomicFile(const char* op, const std::string& path) : op_(op), shown
   check_no_nul(op, path);
   resolve_target(path);
   // Beside the target, because a rename does not cross file systems.
-  static std::atomic<unsigned> count{0};
   const size_t slash = target_.find_last_of('/');
   directory_ = slash == std::string::npos ? "./" : target_.substr(0, slash + 1);
+  if (!open_unnamed()) open_named();
+  // A replaced file keeps its permissions; where that is not allowed, the new one has its own.
+  if (mode_ != 0 && ::fchmod(descriptor_, mode_) != 0) mode_ = 0;
+}
+
+std::string AtomicFile::fresh_name() const {
+  static std::atomic<unsigned> count{0};
+  return core::text(directory_, ".tapegrad-", ::getpid(), "-", ++count, ".tmp");
+}
+
+/// A file that vanishes with its last descriptor. Not all file systems have them.
+bool AtomicFile::open_unnamed() {
+#ifdef O_TMPFILE
+  descriptor_ = ::open(directory_.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666);
+#endif
+  return descriptor_ >= 0;
+}
+
+void AtomicFile::open_named() {
   for (int attempt = 0;; ++attempt) {
-    temporary_ = core::text(directory_, ".tapegrad-", ::getpid(), "-", ++count, ".tmp");
+    temporary_ = fresh_name();
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ >= 0) break;
+    if (descriptor_ >= 0) return;
     const int error = errno;
-    if (error != EEXIST || attempt == 1000) {
+    if (error != EEXIST || attempt == kMostAttempts) {
       temporary_.clear();
       fail("cannot create a file there", error);
     }
   }
-  // A replaced file keeps its permissions; where that is not allowed, the new one has its own.
-  if (mode_ != 0 && ::fchmod(descriptor_, mode_) != 0) mode_ = 0;
+}
+
+/// A link cannot replace a file, so the unnamed one gets a name of its own to be renamed.
+void AtomicFile::give_name() {
+  const std::string open_file = core::text("/proc/self/fd/", descriptor_);
+  for (int attempt = 0;; ++attempt) {
+    std::string name = fresh_name();
+    if (::linkat(AT_FDCWD, open_file.c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0) {
+      temporary_ = std::move(name);
+      return;
+    }
+    if (errno != EEXIST || attempt == kMostAttempts) fail("cannot create a file there", errno);
+  }
 }
 
 AtomicFile::~AtomicFile() {
@@ -141,6 +171,7 @@ void AtomicFile::write_out(const char* data, int64_t bytes) {
 void AtomicFile::commit() {
   flush();
   if (::fsync(descriptor_) != 0) fail("cannot write to disk", errno);
+  if (temporary_.empty()) give_name();
   const int closed = ::close(descriptor_);
   descriptor_ = -1;
   if (closed != 0) fail("cannot close", errno);

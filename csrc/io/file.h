@@ -28,7 +28,7 @@ class InputFile {
 };
 
 /// Writes to a temporary file beside the target; commit() makes it the target. Without commit()
-/// nothing remains.
+/// nothing remains, even of a process that is killed, where the file system has files without name.
 class AtomicFile {
  public:
   AtomicFile(const char* op, const std::string& path);
@@ -42,6 +42,10 @@ class AtomicFile {
  private:
   [[noreturn]] void fail(const char* what, int error) const;
   void resolve_target(const std::string& path);
+  bool open_unnamed();
+  void open_named();
+  void give_name();
+  std::string fresh_name() const;
   void flush();
   void write_out(const char* data, int64_t bytes);
 
@@ -49,7 +53,7 @@ class AtomicFile {
   std::string shown_;
   std::string target_;     // links resolved
   std::string directory_;  // the target's
-  std::string temporary_;  // empty when there is none to remove
+  std::string temporary_;  // empty when there is none to remove, or it has no name yet
   unsigned mode_ = 0;      // of the file that is replaced; 0 for a new one
   int descriptor_ = -1;
   std::string buffer_;

@@ -61,16 +61,37 @@ def load(
 ) -> Any:
     """Read what :func:`save`, or any other writer of safetensors, wrote; nothing is executed.
 
-    ``map_location`` may be ``None`` or the CPU. ``weights_only`` and ``mmap`` are accepted: only
-    data is ever read.
+    Also reads the zip files of ``torch.save`` that hold tensors, numbers, strings and dicts, lists
+    and tuples of them (``.pt``, ``.pth``), by an interpreter that knows no other objects. Tensors
+    that share memory there share it here, and tensors on any device come to the CPU.
 
-    Errors: ``OSError`` when the file cannot be read, ``RuntimeError`` naming file, tensor and
-    cause when its contents are not right.
+    Parameters
+    ----------
+    f
+        the path
+    map_location
+        ``None`` or the CPU
+    weights_only
+        accepted: only data is ever read
+    mmap
+        of a file of ``torch.save``: leave the data in the file until it is touched (writing to
+        the tensors does not change the file, nor are its checksums verified)
+
+    Errors: ``OSError`` when the file cannot be read, ``RuntimeError`` naming file and cause, and
+    the tensor or the refused object, when its contents are not right.
     """
     path = _path("load", f)
     if map_location is not None and _C.device(map_location).type != "cpu":
         raise ValueError(f"load: map_location must be 'cpu', got {map_location!r}")
-    _refuse_pickle(path)
+    kind = _kind_of(path)
+    if kind == "zip":
+        return _load_zip(path, bool(mmap))
+    if kind == "pickle":
+        raise RuntimeError(
+            f"load: {path}: this is a pickle or a PyTorch file from before version 1.6, which can "
+            "run code when it is read; load it where it was made, and save the state_dict() "
+            "again with torch.save, or with safetensors.torch.save_file"
+        )
     tensors, metadata = _C._io.load_safetensors(path)
     text = metadata.get(_STRUCTURE) if metadata else None
     if text is None:
@@ -85,6 +106,15 @@ def load(
         ) from None
 
 
+def _load_zip(path: str, mapped: bool) -> Any:
+    from tapegrad._torch_zip import MalformedError, load_torch_zip
+
+    try:
+        return load_torch_zip(path, mapped)
+    except (MalformedError, _C.Error) as error:
+        raise RuntimeError(f"load: {path}: {error}") from None
+
+
 def _path(function: str, f: Any) -> str:
     try:
         path = os.fspath(f)
@@ -95,17 +125,15 @@ def _path(function: str, f: Any) -> str:
     return os.fsdecode(path)
 
 
-def _refuse_pickle(path: str) -> None:
+def _kind_of(path: str) -> str:
     with open(path, "rb") as file:  # noqa: PTH123 (pathlib is slow to import)
         start = file.read(8)
+    if start[:4] == b"PK\x03\x04":
+        return "zip"
     # The first 8 bytes of safetensors are a length; as such these would mean 67 MB and more.
-    pickled = start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and any(start[4:])
-    if start[:4] == b"PK\x03\x04" or pickled:
-        raise RuntimeError(
-            f"load: {path}: this is a pickle or PyTorch archive, which can run code when it is "
-            "read, not a safetensors file; convert it where it was made with "
-            "safetensors.torch.save_file(state_dict, path)"
-        )
+    if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05" and any(start[4:]):
+        return "pickle"
+    return "safetensors"
 
 
 def _is_flat(obj: Any) -> bool:
