@@ -56,6 +56,12 @@ from tapegrad.nn.modules.flatten import Unflatten as Unflatten
 from tapegrad.nn.modules.fold import Fold as Fold
 from tapegrad.nn.modules.fold import Unfold as Unfold
 from tapegrad.nn.modules.lazy import LazyModuleMixin as LazyModuleMixin
+from tapegrad.nn.modules.lazy_conv import LazyConv1d as LazyConv1d
+from tapegrad.nn.modules.lazy_conv import LazyConv2d as LazyConv2d
+from tapegrad.nn.modules.lazy_conv import LazyConv3d as LazyConv3d
+from tapegrad.nn.modules.lazy_conv import LazyConvTranspose1d as LazyConvTranspose1d
+from tapegrad.nn.modules.lazy_conv import LazyConvTranspose2d as LazyConvTranspose2d
+from tapegrad.nn.modules.lazy_conv import LazyConvTranspose3d as LazyConvTranspose3d
 from tapegrad.nn.modules.linear import Bilinear as Bilinear
 from tapegrad.nn.modules.linear import Identity as Identity
 from tapegrad.nn.modules.linear import LazyLinear as LazyLinear
@@ -198,6 +204,12 @@ __all__ = [
     "LPPool2d",
     "LPPool3d",
     "LSTMCell",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
     "LazyLinear",
     "LazyModuleMixin",
     "LeakyReLU",

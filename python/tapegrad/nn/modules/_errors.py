@@ -10,6 +10,7 @@ import sys
 
 from tapegrad import _C
 from tapegrad.autograd.anomaly_mode import _name_within
+from tapegrad.nn.parameter import is_lazy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +79,13 @@ def mismatch(path: str, own: Tensor, value: Any) -> list[str]:
         return [
             f"While copying the parameter named {path}, expected a tensor from checkpoint but "
             f"received {type(value).__name__}."
+        ]
+    if is_lazy(own):
+        return []
+    if is_lazy(value):
+        return [
+            f"{path} in the checkpoint is uninitialized (a lazy module that was never called), but "
+            f"has shape {own.shape} in the current model."
         ]
     if value.shape != own.shape:
         return [

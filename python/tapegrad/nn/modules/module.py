@@ -22,7 +22,7 @@ from tapegrad import _C
 from tapegrad.autograd.grad_mode import no_grad
 from tapegrad.nn.modules._errors import mismatch, name_module, state_errors
 from tapegrad.nn.modules._hooks import BackwardHook, run_after_error, run_pre_hook
-from tapegrad.nn.parameter import Buffer, Parameter
+from tapegrad.nn.parameter import Buffer, Parameter, is_lazy
 from tapegrad.utils.hooks import RemovableHandle, _HookTable
 
 TYPE_CHECKING = False
@@ -151,6 +151,7 @@ class Module:
     _forward_pre_hooks: _HookTable = _NO_HOOKS
     _backward_hooks: _HookTable = _NO_HOOKS
     _backward_pre_hooks: _HookTable = _NO_HOOKS
+    _load_state_dict_pre_hooks: _HookTable = _NO_HOOKS
 
     if TYPE_CHECKING:
 
@@ -565,6 +566,7 @@ class Module:
         """
         if not hasattr(state_dict, "keys") or not hasattr(state_dict, "__getitem__"):
             raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        state_dict = self._run_load_hooks(state_dict, strict)
         entries = list(self._state_entries())
         known = {path for path, _, _, _ in entries}
         missing = [path for path, _, _, _ in entries if path not in state_dict]
@@ -582,6 +584,10 @@ class Module:
                 if path not in state_dict:
                     continue
                 value = state_dict[path]
+                if is_lazy(value) and not assign:
+                    continue
+                if is_lazy(tensor) and not assign:
+                    tensor.materialize(value.shape)  # type: ignore[attr-defined]
                 if not assign:
                     tensor.copy_(value)
                 elif isinstance(tensor, Parameter):
@@ -593,6 +599,32 @@ class Module:
                 else:
                     module._buffers[name] = value
         return _IncompatibleKeys(missing, unexpected)
+
+    def _run_load_hooks(self, state_dict: Mapping[str, Any], strict: bool) -> Mapping[str, Any]:
+        hooked = [
+            (path, module)
+            for path, module in self.named_modules(remove_duplicate=False)
+            if module._load_state_dict_pre_hooks
+        ]
+        if not hooked:
+            return state_dict
+        changed = OrderedDict(state_dict)
+        for path, module in hooked:
+            prefix = path + "." if path else ""
+            for hook in list(module._load_state_dict_pre_hooks.values()):
+                hook(module, changed, prefix, {}, strict, [], [], [])
+        return changed
+
+    def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook`` before a state is loaded; it may change a copy of the state dict.
+
+        It gets ``(module, state_dict, prefix, local_metadata, strict, missing_keys,
+        unexpected_keys, error_msgs)``, of which only the first three hold anything here.
+        """
+        table = self.__dict__.setdefault("_load_state_dict_pre_hooks", _HookTable())
+        handle = RemovableHandle(table)
+        table[handle.id] = hook
+        return handle
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -606,6 +638,9 @@ class Module:
             if state.get(name):
                 self.__dict__[name] = _HookTable(state[name])
                 _enable_hooks()
+        if state.get("_load_state_dict_pre_hooks"):
+            hooks = _HookTable(state["_load_state_dict_pre_hooks"])
+            self.__dict__["_load_state_dict_pre_hooks"] = hooks
 
     # --- hooks ----------------------------------------------------------------------------------
 
