@@ -16,7 +16,7 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import _extras
-from tapegrad.examples import _training, digits, ensemble, fashion, per_sample
+from tapegrad.examples import _training, digits, ensemble, fashion, per_sample, pinn, regression
 
 
 def start(name, *options, **kwargs):
@@ -56,7 +56,7 @@ def images(tmp_path):
 
 def test_digits_reaches_its_accuracy(tmp_path):
     pytest.importorskip("sklearn")
-    status, lines, err = finish(start("digits", "--out", tmp_path))
+    status, lines, err = finish(start("digits", "--out", tmp_path, "--threads", 1))
     assert status == 0, err
     epochs = [line for line in lines if line.startswith("epoch")]
     assert len(epochs) == 50
@@ -98,7 +98,19 @@ def test_fashion_learns(images, tmp_path):
 def test_a_seed_repeats_the_training(images, tmp_path):
     def losses(seed):
         _, lines, _ = finish(
-            start("fashion", "--data", images, "--out", tmp_path, "--epochs", 1, "--seed", seed)
+            start(
+                "fashion",
+                "--data",
+                images,
+                "--out",
+                tmp_path,
+                "--epochs",
+                1,
+                "--seed",
+                seed,
+                "--threads",
+                1,
+            )
         )
         return re.search(r"loss (\S+)", lines[0]).group(1)
 
@@ -195,3 +207,42 @@ def test_an_ensemble_learns_and_knows_where_it_does_not_know(capsys):
     ).groups()
     assert float(outside) > 2 * float(inside)
     assert float(lines[-1].rpartition(" ")[2]) < 0.1
+
+
+def test_a_network_does_not_lose_to_the_linear_model(capsys):
+    pytest.importorskip("sklearn")
+    assert regression.main(["--repeats", "1", "--networks", "2", "--threads", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    network, linear = map(float, re.findall(r"(?:network|linear) (0\.\d{4})", lines[-1]))
+    assert network >= linear > 0.45
+
+
+def test_networks_solve_differential_equations(tmp_path, capsys):
+    options = ["--rounds", "6", "--points", "300", "--threads", "1"]
+    assert pinn.main([*options, "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    poisson, burgers = map(float, re.findall(r"(?:Poisson|Burgers) (\S+e-\d+)", lines[-1]))
+    assert poisson < 0.05
+    assert burgers < 0.3
+    assert (tmp_path / "pinn.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_exact_solution_of_burgers_solves_the_equation():
+    problem = pinn.Burgers(pinn.Field(2, 1))
+    t, x = (v.requires_grad_() for v in pinn.points(problem, 50))
+    u = problem.exact(t, x)
+    u_t, u_x = tg.autograd.grad(u.sum(), (t, x), create_graph=True)
+    (u_xx,) = tg.autograd.grad(u_x.sum(), x)
+    rest = u_t + u * u_x - pinn.VISCOSITY * u_xx
+    assert float((rest / (1 + u_x.abs() + u_xx.abs())).abs().max()) < 1e-6
+    start = problem.exact(tg.full_like(x, 1e-12), x.detach())
+    assert tg.allclose(start, -tg.sin(np.pi * x.detach()), atol=1e-5)
+
+
+def test_a_killed_training_resumes_with_the_same_bits():
+    status, lines, err = finish(start("resume", "--epochs", 3, "--kills", 2, "--threads", 1))
+    assert status == 0, err
+    assert lines[-1] == "same bits: True"
+    assert [line.split()[0] for line in lines] == ["in", "killed", "killed", "killed", "same"]
+    assert lines[0].startswith("in peace: 96 steps, weights ")
+    assert lines[0].split()[-1] == lines[-2].split()[-1]

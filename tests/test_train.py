@@ -478,38 +478,13 @@ def test_a_resumed_run_has_the_same_bits(stop, generator, tmp_path):
     assert digest(best) == whole[0]
 
 
-class Countable:
-    """A loader that can go on within an epoch."""
-
-    def __init__(self, loader):
-        self.loader, self.generator = loader, None
-        self.batches, self.position = None, 0
-
-    def __len__(self):
-        return len(self.loader)
-
-    def __iter__(self):
-        if self.batches is None:
-            self.batches, self.position = [list(batch) for batch in self.loader], 0
-        while self.position < len(self.batches):
-            self.position += 1
-            yield self.batches[self.position - 1]
-        self.batches = None
-
-    def state_dict(self):
-        return {"batches": self.batches, "position": self.position}
-
-    def load_state_dict(self, state):
-        vars(self).update(state)
-
-
 def test_a_run_interrupted_within_an_epoch_goes_on_there(tmp_path):
     def run(seed, **more):
         model, loss, loader, optimizer = setup(seed)
         history = train.fit(
             model,
             loss,
-            Countable(loader),
+            loader,
             optimizer,
             epochs=4,
             metrics=[train.Accuracy()],
@@ -538,7 +513,7 @@ def test_a_run_interrupted_within_an_epoch_goes_on_there(tmp_path):
         train.fit(
             model,
             loss,
-            Countable(loader),
+            loader,
             optimizer,
             epochs=4,
             metrics=[train.Accuracy()],

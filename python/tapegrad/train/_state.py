@@ -48,7 +48,7 @@ def snapshot(run: _Run) -> dict[str, Any]:
         "scheduler": None if run.scheduler is None else run.scheduler.state_dict(),
         "rng": _C.get_rng_state(),
         "generator": None if generator is None else generator.get_state(),
-        "loader": run.loader.state_dict() if within else None,  # type: ignore[attr-defined]
+        "loader": run.loader.state_dict() if hasattr(run.loader, "state_dict") else None,
         "passing": dict(vars(run.passing)) if within else None,
         "metrics": {name: dict(vars(metric)) for name, metric in run.metrics.items()}
         if within
@@ -70,8 +70,9 @@ def restore(run: _Run, state: Any, path: Path) -> None:
         raise RuntimeError(
             f"fit: {path} has no column {run.monitor!r}: its run had other metrics or no validation"
         )
-    within = state["loader"] is not None
-    if within and not hasattr(run.loader, "load_state_dict"):
+    within = state["passing"] is not None
+    placed = state["loader"] is not None and hasattr(run.loader, "load_state_dict")
+    if within and not placed:
         raise RuntimeError(
             f"fit: {path} was written within an epoch, where this loader cannot go on"
         )
@@ -82,8 +83,9 @@ def restore(run: _Run, state: Any, path: Path) -> None:
     vars(run.history).update(state["history"])
     run.history.interrupted = run.history.stopped_early = False
     run.best_weights = state["best_weights"]
-    if within:
+    if placed:
         run.loader.load_state_dict(state["loader"])  # type: ignore[attr-defined]
+    if within:
         vars(run.passing).update(state["passing"])
         for name, metric in run.metrics.items():
             vars(metric).update(state["metrics"].get(name, {}))
