@@ -27,6 +27,17 @@ IMAGE_MLP = (784, 512, 256, 10)
 WIDE_MLP = (1024, 2048, 2048, 1024)
 PINN = (2, 32, 32, 32, 1)
 BIG = (4096, 1024)  # 4M elements
+LENET_CONVOLUTIONS = ((1, 32, 3, 26), (32, 64, 3, 24))
+RESNET20_CONVOLUTIONS = (
+    (3, 16, 3, 32),
+    *((16, 16, 3, 32),) * 6,
+    (16, 32, 3, 16),
+    (16, 32, 1, 16),
+    *((32, 32, 3, 16),) * 5,
+    (32, 64, 3, 8),
+    (32, 64, 1, 8),
+    *((64, 64, 3, 8),) * 5,
+)
 ADAM_TENSORS, ADAM_SIDE = 10, 1024  # 10.5M parameters
 CHAIN = 1000  # steps of two operations each
 CALLS = 1000  # repetitions of a very short operation inside one timed call
@@ -77,6 +88,13 @@ def layers(sizes: tuple[int, ...]) -> list[tuple[Array, Array]]:
 def mlp_flops(sizes: tuple[int, ...], batch: int) -> float:
     """2 a weight for the output, its gradient, and the input's (not of the first layer)."""
     products = [a * b for a, b in pairwise(sizes)]
+    return 2.0 * batch * (3 * sum(products) - products[0])
+
+
+def conv_flops(convolutions: tuple[tuple[int, int, int, int], ...], batch: int) -> float:
+    """Of (channels, outputs, size of the kernel, height of the square result), as in mlp_flops;
+    the first one's input gets no gradient."""
+    products = [a * b * size**2 * height**2 for a, b, size, height in convolutions]
     return 2.0 * batch * (3 * sum(products) - products[0])
 
 
@@ -173,6 +191,68 @@ def pinn(torch: Any) -> Step:
         return loss
 
     return step
+
+
+# Images ----------------------------------------------------------------------------------------
+
+
+def lenet(torch: Any) -> Step:
+    nn = torch.nn
+    model = nn.Sequential(
+        nn.Conv2d(1, 32, 3),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * 12 * 12, 128),
+        nn.ReLU(),
+        nn.Linear(128, 10),
+    )
+    fill(torch, model)
+    x, y = tensor(torch, uniform((64, 1, 28, 28), 1)), tensor(torch, labels(64, 10))
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    return train(model, nn.CrossEntropyLoss(), optimizer, x, y)
+
+
+def fill(torch: Any, model: Any) -> None:
+    """The same weights for every peer; biases and shifts are 0, scales of norms 1."""
+    with torch.no_grad():
+        for i, (name, parameter) in enumerate(model.named_parameters()):
+            if parameter.dim() > 1:
+                edge = (3 / (parameter.numel() / parameter.shape[0])) ** 0.5
+                parameter.copy_(torch.from_numpy(uniform(tuple(parameter.shape), i, -edge, edge)))
+            elif name.endswith("bias"):
+                parameter.zero_()
+
+
+def resnet20(torch: Any) -> Step:
+    """He et al. (2015) for 32 x 32 images, with shortcuts of 1 x 1 convolutions."""
+    nn = torch.nn
+
+    def conv(channels: int, out: int, size: int, stride: int = 1) -> Any:
+        layers = [nn.Conv2d(channels, out, size, stride, size // 2, bias=False)]
+        return nn.Sequential(*layers, nn.BatchNorm2d(out))
+
+    class Block(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, channels: int, out: int, stride: int) -> None:
+            super().__init__()
+            self.first, self.second = conv(channels, out, 3, stride), conv(out, out, 3)
+            same = stride == 1 and channels == out
+            self.shortcut = nn.Identity() if same else conv(channels, out, 1, stride)
+            self.relu = nn.ReLU()
+
+        def forward(self, x: Any) -> Any:
+            return self.relu(self.second(self.relu(self.first(x))) + self.shortcut(x))
+
+    widths = [16, *[16] * 3, *[32] * 3, *[64] * 3]
+    blocks = [Block(a, b, 1 if a == b else 2) for a, b in pairwise(widths)]
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10)]
+    model = nn.Sequential(conv(3, 16, 3), nn.ReLU(), *blocks, *head)
+    fill(torch, model)
+    x, y = tensor(torch, uniform((32, 3, 32, 32), 1)), tensor(torch, labels(32, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return train(model, nn.CrossEntropyLoss(), optimizer, x, y)
 
 
 # Transforms ------------------------------------------------------------------------------------
@@ -423,6 +503,22 @@ def rows() -> list[Workload]:
             "matmul",
             AHEAD,
             mlp_flops(WIDE_MLP, 512),
+        ),
+        Workload(
+            "lenet",
+            "LeNet 28 x 28, batch 64, Adam",
+            lenet,
+            "convolution",
+            TWICE,
+            conv_flops(LENET_CONVOLUTIONS, 64) + mlp_flops((9216, 128, 10), 64),
+        ),
+        Workload(
+            "resnet20",
+            "ResNet-20 32 x 32, batch 32, SGD",
+            resnet20,
+            "convolution",
+            AHEAD,
+            conv_flops(RESNET20_CONVOLUTIONS, 32),
         ),
         Workload(
             "exp-tanh",

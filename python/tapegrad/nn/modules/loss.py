@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tapegrad import _C
 from tapegrad.nn.functional import l1_loss, legacy_reduction, triplet_margin_with_distance_loss
+from tapegrad.nn.modules.distance import PairwiseDistance
 from tapegrad.nn.modules.module import Module
 
 TYPE_CHECKING = False
@@ -555,7 +556,7 @@ class TripletMarginWithDistanceLoss(_Loss):
     """:class:`TripletMarginLoss` with a distance of the user's.
 
     ``distance_function`` takes two batches and gives one distance for each pair; the default is
-    :func:`tapegrad.nn.functional.pairwise_distance`.
+    :class:`PairwiseDistance`.
 
     >>> import tapegrad as tg
     >>> def cosine(x, y):
@@ -581,7 +582,7 @@ class TripletMarginWithDistanceLoss(_Loss):
                 f"{margin} instead"
             )
         self.distance_function = (
-            _C._nn.pairwise_distance if distance_function is None else distance_function
+            PairwiseDistance() if distance_function is None else distance_function
         )
         self.margin = margin
         self.swap = swap
