@@ -355,6 +355,7 @@ Left<T> pack_left(const T* a, int64_t a_row, int64_t a_col, int64_t rows, int64_
     for (int64_t i = 0; i < k; ++i) {
       const T* from = a + i * a_col;
       T* place = to + i * kPad;
+      __builtin_prefetch(from + 2 * kRows);  // of the next panel: rows this far apart miss
       if (rows == kRows) {
         for (int r = 0; r < kRows; ++r) place[r] = from[r];
       } else {
