@@ -35,6 +35,12 @@ template <class T>
   for (int64_t j = 0; j < n; ++j) to[j] += x[j];
 }
 
+/// Asks for a row that is needed soon: rows are too short for the processor to foresee the next.
+template <class T>
+void fetch(const T* x, int64_t n) {
+  for (int64_t j = 0; j < n; j += 64 / static_cast<int64_t>(sizeof(T))) __builtin_prefetch(x + j);
+}
+
 /// The places of one sample at one step. Backward, `gates` are those of the forward pass and dg
 /// their gradients.
 template <class T>
@@ -231,6 +237,7 @@ struct Backward {
   void run(int64_t begin, int64_t end) const {
     const int64_t n = p.hidden, width = gate_count(p.cell) * n;
     const bool apart = p.cell == RecurrentCell::Gru;
+    const bool has_gates = apart || p.cell == RecurrentCell::Lstm;
     GemmArgs args = product<T>(p);
     args.n = args.c_row = args.b_row = n;
     args.k = args.a_row = width;
@@ -241,7 +248,11 @@ struct Backward {
       const int64_t first = schedule.first(t), last = smaller(end, schedule.size(t));
       args.m = last - begin;
       if (args.m <= 0) continue;
-      for (int64_t i = begin; i < last; ++i) one(t, i, first + i);
+      for (int64_t i = begin; i < last; ++i) {
+        if (i + 1 < last && has_gates) fetch(gates + (first + i + 1) * width, width);
+        if (i + 1 < last) fetch(dg + (first + i + 1) * width, width);
+        one(t, i, first + i);
+      }
       T* from = (apart ? dg_product : dg) + (first + begin) * width;
       void* const data[] = {dh + begin * n, from, const_cast<T*>(weight), nullptr, gemm_scratch()};
       gemm(data, args);
