@@ -26,6 +26,7 @@ RELU_MLP = (4, 32, 3)
 IMAGE_MLP = (784, 512, 256, 10)
 WIDE_MLP = (1024, 2048, 2048, 1024)
 PINN = (2, 32, 32, 32, 1)
+LSTM = (64, 256, 60, 32)  # features, hidden, steps, batch
 BIG = (4096, 1024)  # 4M elements
 LENET_CONVOLUTIONS = ((1, 32, 3, 26), (32, 64, 3, 24))
 RESNET20_CONVOLUTIONS = (
@@ -158,6 +159,31 @@ def wide_mlp(torch: Any) -> Step:
     x, y = tensor(torch, uniform((512, 1024), 1)), tensor(torch, uniform((512, 1024), 2))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     return train(model, torch.nn.MSELoss(), optimizer, x, y)
+
+
+def recurrent(kind: str) -> Callable[[Any], Step]:
+    """One layer: every step's output against a target."""
+
+    def build(torch: Any) -> Step:
+        features, hidden, steps, batch = LSTM
+        network = getattr(torch.nn, kind)(features, hidden)
+        edge = hidden**-0.5
+        with torch.no_grad():
+            for i, parameter in enumerate(network.parameters()):
+                values = uniform(tuple(parameter.shape), 300 + i, -edge, edge)
+                parameter.copy_(torch.from_numpy(values))
+        x = tensor(torch, uniform((steps, batch, features), 1))
+        y = tensor(torch, uniform((steps, batch, hidden), 2))
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+        return train(lambda x: network(x)[0], torch.nn.MSELoss(), optimizer, x, y)
+
+    return build
+
+
+def recurrent_flops(gates: int) -> float:
+    """Products with both weights, and those of both gradients; none for the input's."""
+    features, hidden, steps, batch = LSTM
+    return 2.0 * steps * batch * gates * hidden * (3 * hidden + 2 * features)
 
 
 def one_sample(torch: Any) -> Step:
@@ -495,6 +521,22 @@ def rows() -> list[Workload]:
             "matmul",
             {"torch": 2.2, "jax": 1.0},
             mlp_flops(IMAGE_MLP, 128),
+        ),
+        Workload(
+            "lstm",
+            "LSTM 64 to 256, batch 32, 60 steps, SGD",
+            recurrent("LSTM"),
+            "matmul",
+            {"torch": 1.15},
+            recurrent_flops(4),
+        ),
+        Workload(
+            "gru",
+            "GRU 64 to 256, batch 32, 60 steps, SGD",
+            recurrent("GRU"),
+            "matmul",
+            {"torch": 1.5},
+            recurrent_flops(3),
         ),
         Workload(
             "mlp-wide",
