@@ -150,23 +150,6 @@ def test_missing_data_says_how_to_get_it(images, tmp_path):
         fashion.load(images, "t10k")
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "not an IDX file"),
-        (b"\x00\x00\x08\x01\x00\x00\x00\x05abc", "promises 5 bytes of data, there are 3"),
-        (b"\x00\x00\x0d\x01\x00\x00\x00\x01abcd", "not an IDX file of bytes"),
-        (b"\x1f\x8b damaged", "cannot be read"),
-        (gzip.compress(b"\x00\x00\x08\x01" * 99, mtime=0)[:-20], "cannot be read"),
-    ],
-)
-def test_damaged_files_are_named(content, message, tmp_path):
-    (tmp_path / "train-labels-idx1-ubyte").write_bytes(content)
-    with pytest.raises(_training.ExampleError, match=message) as caught:
-        fashion.read_idx(tmp_path, "train-labels-idx1-ubyte", 1)
-    assert str(tmp_path) in str(caught.value)
-
-
 def test_a_missing_extra_says_which_command_installs_it(monkeypatch):
     monkeypatch.setattr(_extras.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install 'tapegrad\[examples\]'"):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tapegrad import autograd as autograd
     from tapegrad import backends as backends
     from tapegrad import cuda as cuda
+    from tapegrad import datasets as datasets
     from tapegrad import linalg as linalg
     from tapegrad import nn as nn
     from tapegrad import optim as optim
@@ -78,6 +79,7 @@ _LAZY: dict[str, str | None] = {
     "autograd": None,
     "backends": None,
     "cuda": None,
+    "datasets": None,
     "linalg": None,
     "nn": None,
     "optim": None,
