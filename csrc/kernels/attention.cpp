@@ -45,7 +45,7 @@ void plan_attention(AttentionParameters& p) {
   p.key_block = std::clamp<int64_t>(p.keys, 1, kKeys);
   p.query_blocks = ceil_div(p.queries, p.query_block);
   p.key_blocks = ceil_div(p.keys, p.key_block);
-  // Rows of whole vectors that do not start at the same place of the cache.
+  // Rows have room for whole lanes (32), and do not start at the same place of the cache.
   p.pitch = ceil_div(p.key_block, 16) * 16 + 16;
   p.block_counters = static_cast<int64_t>(random_counters(p.query_block * p.key_block, false));
   p.scratch = 3 * p.query_block * (p.pitch + 1);

@@ -67,6 +67,7 @@ struct Attention {
     args.c_row = c.row;
     args.alpha = alpha;
     args.beta = beta;
+    if (m == 1 && k > 0) args.path = GemmPath::kRowVector;  // b has adjacent rows or columns
     void* const pointers[] = {c.data, a.data, b.data, nullptr, gemm_scratch};
     gemm(pointers, args);
   }
@@ -145,6 +146,14 @@ struct Attention {
     return p.causal ? least(p.keys, block.query + block.rows) : p.keys;
   }
 
+  /// Fills up to a whole number of lanes with what has no weight; returns the length with it. Rows
+  /// of tiles have room for that.
+  static int64_t fill_lanes(T* line, int64_t n) {
+    const int64_t end = (n + kLanes - 1) / kLanes * kLanes;
+    for (int64_t j = n; j < end; ++j) line[j] = -kInfinity<T>;
+    return end;
+  }
+
   // --- forward -----------------------------------------------------------------------------------
 
   /// Makes weights of the scores, up to the sum of the row, and scales down what the output and the
@@ -153,10 +162,14 @@ struct Attention {
     T* line = scores + r * p.pitch;
     const int64_t n = seen(block, r);
     const T before = largest;
-    largest = MaxOfNumbers<T>::combine(before, fold_line<MaxOfNumbers<T>>(line, n));
+    T most = before;
+#pragma omp simd reduction(max : most)
+    for (int64_t j = 0; j < n; ++j) most = most < line[j] ? line[j] : most;
+    largest = most;
     const T shift = largest == -kInfinity<T> ? T(0) : largest;
-    const T added = exp_line<true>(line, shift, line, n);
-    for (int64_t j = n; j < block.columns; ++j) line[j] = T(0);
+    const int64_t filled = fill_lanes(line, n);
+    const T added = exp_line<true>(line, shift, line, filled);
+    for (int64_t j = filled; j < block.columns; ++j) line[j] = T(0);
     if (block.key == 0) {
       sum = added;
       return;
@@ -206,7 +219,7 @@ struct Attention {
   void pull_row(const Block& block, int64_t r, T log_sum, T along) const {
     T* weight = scores + r * p.pitch;
     T* gradient = other + r * p.pitch;
-    const int64_t n = seen(block, r);
+    const int64_t n = fill_lanes(weight, seen(block, r));
 #pragma omp simd
     for (int64_t j = 0; j < n; ++j) {
       const bool masked = weight[j] == -kInfinity<T>;

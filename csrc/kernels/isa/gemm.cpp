@@ -352,12 +352,18 @@ struct Left {
 template <class T>
 Left<T> pack_left(const T* a, int64_t a_row, int64_t a_col, int64_t rows, int64_t k, T* to) {
   if (a_row == 1 && a_col != 1) {
+    // Two pieces that overlap hold any number of rows from one to two pieces.
+    constexpr int kPiece = kRows > 8 ? 8 : 4;
+    using V = Vector<T, kPiece* static_cast<int>(sizeof(T))>;
     for (int64_t i = 0; i < k; ++i) {
       const T* from = a + i * a_col;
       T* place = to + i * kPad;
       __builtin_prefetch(from + 2 * kRows);  // of the next panel: rows this far apart miss
-      if (rows == kRows) {
-        for (int r = 0; r < kRows; ++r) place[r] = from[r];
+      if (rows >= kPiece) {
+        const V first = *reinterpret_cast<const V*>(from);
+        const V last = *reinterpret_cast<const V*>(from + rows - kPiece);
+        *reinterpret_cast<V*>(place) = first;
+        *reinterpret_cast<V*>(place + rows - kPiece) = last;
       } else {
         for (int64_t r = 0; r < rows; ++r) place[r] = from[r];
       }
