@@ -64,7 +64,6 @@ class Rows {
     });
   }
 
- private:
   /// f(pixel of the input or -1 outside of it, number of the piece of a row), for all rows.
   template <class F>
   void walk(int64_t begin, int64_t end, F&& f) const {
@@ -93,6 +92,7 @@ class Rows {
     }
   }
 
+ private:
   const ConvolutionArgs& a_;
   int64_t channels_;
   int64_t length_;
@@ -275,23 +275,147 @@ void weight_gradient(void* const* data, const ConvolutionArgs& args) {
   if (data[1]) std::copy_n(total + weights, args.out_channels, static_cast<T*>(data[1]));
 }
 
+// --- one input channel a group -------------------------------------------------------------------
+
+/// A product of matrices would have one row or column; here the channels of a place are multiplied
+/// side by side.
+template <class T>
+class Depthwise {
+ public:
+  Depthwise(const ConvolutionArgs& args, void* const* data)
+      : a_(args), rows_(args), data_(data), times_(args.out_channels / args.groups) {}
+
+  void forward() const {
+    const core::Scratch packed(bytes_of(a_.dtype, a_.weight_count()));
+    pack_by_place(at(2), packed.as<T>());
+    const int64_t outs = a_.out_channels, places = a_.kernel_positions();
+    const T* input = at(1);
+    run(rows_.count(), [&](int64_t begin, int64_t end) {
+      T* output = at(0) + begin * outs;
+      fill_rows(output, end - begin, outs, at(3));
+      rows_.walk(begin, end, [&](int64_t pixel, int64_t place) {
+        if (pixel < 0) return;
+        const T* x = input + pixel * a_.in_channels;
+        const T* w = packed.as<T>() + place % places * outs;
+        T* y = output + place / places * outs;
+        each([&](int64_t c, int64_t o) { y[o] += x[c] * w[o]; });
+      });
+    });
+  }
+
+  void input_gradient() const {
+    const core::Scratch packed(bytes_of(a_.dtype, a_.weight_count()));
+    pack_by_place(at(2), packed.as<T>());
+    const int64_t outs = a_.out_channels, places = a_.kernel_positions();
+    run(a_.batch, [&](int64_t begin, int64_t end) {
+      fill_rows(at(0) + begin * a_.in_positions() * a_.in_channels,
+                (end - begin) * a_.in_positions(), a_.in_channels, at(3));
+      const T* gradient = at(1) + begin * a_.out_positions() * outs;
+      rows_.walk(begin * a_.out_positions(), end * a_.out_positions(),
+                 [&](int64_t pixel, int64_t place) {
+                   if (pixel < 0) return;
+                   T* x = at(0) + pixel * a_.in_channels;
+                   const T* w = packed.as<T>() + place % places * outs;
+                   const T* g = gradient + place / places * outs;
+                   each([&](int64_t c, int64_t o) { x[c] += g[o] * w[o]; });
+                 });
+    });
+  }
+
+  void weight_gradient() const {
+    const int64_t outs = a_.out_channels, places = a_.kernel_positions();
+    const int64_t width = (places + 1) * outs;
+    const int64_t pieces = std::min(kPieces, rows_.count());
+    const int64_t piece = blocks(rows_.count(), pieces);
+    const core::Scratch sums(bytes_of(a_.dtype, pieces * width));
+    run(pieces, [&](int64_t first, int64_t last) {
+      for (int64_t p = first; p < last; ++p) {
+        T* sum = sums.as<T>() + p * width;
+        std::fill_n(sum, width, T(0));
+        const int64_t begin = std::min(p * piece, rows_.count());
+        const int64_t end = std::min(begin + piece, rows_.count());
+        rows_.walk(begin, end, [&](int64_t pixel, int64_t place) {
+          if (pixel < 0) return;
+          const T* x = at(2) + pixel * a_.in_channels;
+          const T* g = at(3) + (begin + place / places) * outs;
+          T* w = sum + place % places * outs;
+          each([&](int64_t c, int64_t o) { w[o] += x[c] * g[o]; });
+        });
+        if (data_[1]) add_bias_gradient<T>(at(3), begin, end, outs, sum + places * outs);
+      }
+    });
+    T* total = sums.as<T>();
+    for (int64_t p = 1; p < pieces; ++p) {
+      for (int64_t i = 0; i < width; ++i) total[i] += total[p * width + i];
+    }
+    for (int64_t o = 0; o < outs; ++o) {
+      for (int64_t k = 0; k < places; ++k) at(0)[o * places + k] = total[k * outs + o];
+    }
+    if (data_[1]) std::copy_n(total + places * outs, outs, at(1));
+  }
+
+ private:
+  T* at(int operand) const { return static_cast<T*>(data_[operand]); }
+
+  template <class F>
+  void run(int64_t units, F&& f) const {
+    core::parallel_for(0, units, grain(a_, units), f);
+  }
+
+  /// f(input channel, output channel) for all.
+  template <class F>
+  void each(F&& f) const {
+    if (times_ == 1) {
+      for (int64_t c = 0; c < a_.groups; ++c) f(c, c);
+      return;
+    }
+    for (int64_t c = 0; c < a_.groups; ++c) {
+      for (int64_t j = 0; j < times_; ++j) f(c, c * times_ + j);
+    }
+  }
+
+  void pack_by_place(const T* weight, T* packed) const {
+    const int64_t places = a_.kernel_positions();
+    for (int64_t o = 0; o < a_.out_channels; ++o) {
+      for (int64_t k = 0; k < places; ++k) packed[k * a_.out_channels + o] = weight[o * places + k];
+    }
+  }
+
+  const ConvolutionArgs& a_;
+  Rows<T> rows_;
+  void* const* data_;
+  int64_t times_;
+};
+
+template <class T>
+void run(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
+  const bool depthwise = args.groups > 1 && args.in_channels == args.groups;
+  switch (pass) {
+    case ConvolutionPass::Forward:
+      return depthwise ? Depthwise<T>(args, data).forward() : forward<T>(data, args);
+    case ConvolutionPass::InputGradient:
+      return depthwise ? Depthwise<T>(args, data).input_gradient() : input_gradient<T>(data, args);
+    case ConvolutionPass::WeightGradient:
+      return depthwise ? Depthwise<T>(args, data).weight_gradient()
+                       : weight_gradient<T>(data, args);
+  }
+}
+
+void run(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
+  if (convolve_by_onednn(pass, data, args)) return;
+  args.dtype == DType::Float64 ? run<double>(pass, data, args) : run<float>(pass, data, args);
+}
+
 }  // namespace
 
 void convolve(void* const* data, const ConvolutionArgs& args) {
-  if (convolve_by_onednn(ConvolutionPass::Forward, data, args)) return;
-  args.dtype == DType::Float64 ? forward<double>(data, args) : forward<float>(data, args);
+  run(ConvolutionPass::Forward, data, args);
 }
-
 void convolve_input_gradient(void* const* data, const ConvolutionArgs& args) {
-  if (convolve_by_onednn(ConvolutionPass::InputGradient, data, args)) return;
-  args.dtype == DType::Float64 ? input_gradient<double>(data, args)
-                               : input_gradient<float>(data, args);
+  run(ConvolutionPass::InputGradient, data, args);
 }
-
 void convolve_weight_gradient(void* const* data, const ConvolutionArgs& args) {
-  if (convolve_by_onednn(ConvolutionPass::WeightGradient, data, args)) return;
-  args.dtype == DType::Float64 ? weight_gradient<double>(data, args)
-                               : weight_gradient<float>(data, args);
+  run(ConvolutionPass::WeightGradient, data, args);
 }
 
 }  // namespace tapegrad::kernels
