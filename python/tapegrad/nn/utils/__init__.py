@@ -1,7 +1,9 @@
-"""Helpers around parameters (clipping, one vector of all) and around sequences (``rnn``)."""
+"""Helpers around parameters (clipping, one vector of all, ``parametrize``) and sequences."""
 
 from __future__ import annotations
 
+from tapegrad.nn.utils import parametrizations as parametrizations
+from tapegrad.nn.utils import parametrize as parametrize
 from tapegrad.nn.utils import rnn as rnn
 from tapegrad.nn.utils.clip_grad import clip_grad_norm_ as clip_grad_norm_
 from tapegrad.nn.utils.clip_grad import clip_grad_value_ as clip_grad_value_
@@ -13,6 +15,10 @@ from tapegrad.nn.utils.fusion import fuse_conv_bn_eval as fuse_conv_bn_eval
 from tapegrad.nn.utils.fusion import fuse_conv_bn_weights as fuse_conv_bn_weights
 from tapegrad.nn.utils.fusion import fuse_linear_bn_eval as fuse_linear_bn_eval
 from tapegrad.nn.utils.fusion import fuse_linear_bn_weights as fuse_linear_bn_weights
+from tapegrad.nn.utils.spectral_norm import remove_spectral_norm as remove_spectral_norm
+from tapegrad.nn.utils.spectral_norm import spectral_norm as spectral_norm
+from tapegrad.nn.utils.weight_norm import remove_weight_norm as remove_weight_norm
+from tapegrad.nn.utils.weight_norm import weight_norm as weight_norm
 
 __all__ = [
     "clip_grad_norm_",
@@ -24,6 +30,12 @@ __all__ = [
     "fuse_linear_bn_weights",
     "get_total_norm",
     "parameters_to_vector",
+    "parametrizations",
+    "parametrize",
+    "remove_spectral_norm",
+    "remove_weight_norm",
     "rnn",
+    "spectral_norm",
     "vector_to_parameters",
+    "weight_norm",
 ]
