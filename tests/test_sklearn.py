@@ -139,6 +139,13 @@ def test_early_stopping_keeps_the_best_network():
     assert net.n_iter_ == net.history_.best_epoch + 3 < 300
 
 
+def test_early_stopping_with_rare_classes():
+    x, y = np.eye(10), np.array([0, 1, 2, 3, 4, 5, 6, 7, 7, 7])
+    net = NetClassifier(early_stopping=True, max_epochs=3, random_state=0).fit(x, y)
+    assert net.predict_proba(x).shape == (10, 8)
+    assert net.n_iter_ == 3
+
+
 def test_float32_stays_float32():
     x, y = scaled()
     net = NetClassifier(max_epochs=2).fit(x.astype(np.float32), y)
@@ -146,6 +153,8 @@ def test_float32_stays_float32():
     assert net.predict_proba(x).dtype == np.float32
     net = NetRegressor(max_epochs=2).fit(x, y.astype(np.float32))
     assert next(net.module_.parameters()).dtype == tg.float64
+    net.partial_fit(x.astype(np.float32), y)  # the network keeps what it began with
+    assert net.predict(x.astype(np.float32)).dtype == np.float64
 
 
 def test_several_targets_at_once():

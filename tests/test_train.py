@@ -23,7 +23,7 @@ import tapegrad as tg
 from support import run_python
 from tapegrad import _extras, nn, train
 from tapegrad.optim import lr_scheduler
-from tapegrad.utils.data import DataLoader, TensorDataset
+from tapegrad.utils.data import DataLoader, IterableDataset, TensorDataset
 
 ROWS = 40
 
@@ -705,6 +705,17 @@ def test_a_terminal_gets_a_bar():
     assert process.wait() == 0
     assert b"batch" in shown
     assert shown.count(b"epoch ") == 3
+
+
+def test_a_stream_has_no_length(capsys):
+    class Stream(IterableDataset):
+        def __iter__(self):
+            return iter(zip(*data(), strict=True))
+
+    model, loss, _, optimizer = setup()
+    history = train.fit(model, loss, DataLoader(Stream(), 16), optimizer, epochs=2)
+    assert len(history) == 2
+    assert capsys.readouterr().out.count("epoch") == 2
 
 
 def test_silence(capfd):

@@ -172,23 +172,25 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         if fresh:
             self._random_state = check_random_state(self.random_state)
         arrays = [x, y] if weight is None else [x, y, weight]
-        validation = None
+        held_out: list[Any] = []
         stopping = None
         if self.early_stopping and epochs > 1:
             split = train_test_split(
                 *arrays,
                 test_size=self.validation_fraction,
                 random_state=self._random_state,
-                stratify=stratify,
+                stratify=self._strata(stratify),
             )
             arrays, held_out = split[::2], split[1::2]
-            validation = _Batches([_C.tensor(a) for a in held_out], _PREDICT_BATCH, shuffle=False)
             stopping = train.EarlyStopping(self.patience, self.min_delta)
         with fork_rng():
             _C.manual_seed(int(self._random_state.randint(2**31 - 1)))
-            tensors = [_C.tensor(np.ascontiguousarray(a)) for a in arrays]
             if fresh:
-                self._build(x.shape[1], outputs, tensors[0].dtype)
+                self._build(x.shape[1], outputs, _C.float32 if x.dtype == "f4" else _C.float64)
+            tensors = self._tensors(arrays)
+            validation = None
+            if held_out:
+                validation = _Batches(self._tensors(held_out), _PREDICT_BATCH, shuffle=False)
             size = 200 if self.batch_size == "auto" else self.batch_size
             self.history_ = train.fit(
                 self.module_,
@@ -205,6 +207,21 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         if self.history_.interrupted:
             warnings.warn("Training interrupted by user.", stacklevel=3)
 
+    def _strata(self, classes: Any) -> Any:
+        """Classes whose shares the held-out part keeps, None where they are too rare for that."""
+        if classes is None:
+            return None
+        counts = np.unique(classes, return_counts=True)[1]
+        held_out = np.ceil(self.validation_fraction * len(classes))
+        possible = counts.min() > 1 and len(counts) <= min(held_out, len(classes) - held_out)
+        return classes if possible else None
+
+    def _tensors(self, arrays: Sequence[Any]) -> list[Tensor]:
+        """Copies of the arrays; floating point as the network has it since its first training."""
+        dtype = next(self.module_.parameters()).dtype
+        copies = [_C.tensor(np.ascontiguousarray(a)) for a in arrays]
+        return [t.to(dtype) if t.is_floating_point() else t for t in copies]
+
     def _weighted_loss(self, output: Tensor, rest: list[Tensor]) -> Tensor:
         if len(rest) == 1:
             return self._loss(output, rest[0], "mean")
@@ -220,10 +237,7 @@ class _Net(BaseEstimator):  # type: ignore[misc]
         """What the network gives, as an array."""
         check_is_fitted(self, "module_")
         x = validate_data(self, x, dtype=(np.float64, np.float32), reset=False)
-        parameter = next(self.module_.parameters(), None)
-        inputs = _C.tensor(np.ascontiguousarray(x))
-        if parameter is not None:
-            inputs = inputs.to(parameter.dtype)
+        (inputs,) = self._tensors([x])
         return train.predict(self.module_, inputs.split(_PREDICT_BATCH)).numpy()
 
 

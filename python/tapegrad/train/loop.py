@@ -304,7 +304,7 @@ class _Run:
 
     @contextmanager
     def _outputs(self) -> Iterator[None]:
-        steps = len(self.loader) if isinstance(self.loader, Sized) else None
+        steps = _length(self.loader)
         done = len(self.history) * (steps or 0) + self.passing.steps
         self.screen = Screen(self.progress, self.epochs, steps, done)
         opened: list[Log] = []
@@ -436,6 +436,13 @@ class _Run:
         for row in self.history.rows:
             self.best.update(row[self.monitor])
             self.stopping.update(row[self.monitor])
+
+
+def _length(loader: object) -> int | None:
+    try:
+        return len(loader) if isinstance(loader, Sized) else None
+    except TypeError:  # a loader over a stream has the method, and nothing to answer
+        return None
 
 
 def _until(interruption: Interruption, batches: Iterable[Any]) -> Iterator[Any]:

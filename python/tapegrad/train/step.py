@@ -207,6 +207,10 @@ def named(metrics: Mapping[str, Metric] | Sequence[Metric]) -> dict[str, Metric]
 
 def batch_size(data: Any) -> int:
     """The number of samples in inputs or targets."""
+    if type(data) in (list, tuple) and data and isinstance(data[0], _C.Tensor):
+        data = data[0]
+    if isinstance(data, _C.Tensor):  # nearly always; the rest is for containers within
+        return data.shape[0] if data.dim() else 1
     for leaf in tree_leaves(data):
         if isinstance(leaf, _C.Tensor):
             return leaf.shape[0] if leaf.dim() else 1
