@@ -47,8 +47,11 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
     The older form of :func:`tapegrad.nn.utils.parametrizations.weight_norm`, with its names in the
     state dict. A second one on the same parameter is a ``RuntimeError``.
 
+    >>> import warnings
     >>> import tapegrad as tg
-    >>> layer = tg.nn.utils.weight_norm(tg.nn.Linear(20, 40), "weight")
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     layer = tg.nn.utils.weight_norm(tg.nn.Linear(20, 40), "weight")
     >>> list(layer.state_dict())
     ['bias', 'weight_g', 'weight_v']
     """
