@@ -339,6 +339,59 @@ def test_ctc_arguments_that_do_not_fit(change: dict[str, Any], error: Any, match
         F.ctc_loss(tg.zeros(5, 1, 4), **arguments)
 
 
+# --- adaptive softmax -----------------------------------------------------------------------------
+
+
+def adaptive(lib: Any, dtype: str, **options: Any) -> Any:
+    layer = lib.nn.AdaptiveLogSoftmaxWithLoss(
+        12, 20, [4, 9, 15], div_value=1.7, dtype=getattr(lib, dtype), **options
+    )
+    for i, parameter in enumerate(layer.parameters()):
+        values = np.sin(np.arange(parameter.numel()) * (i + 1.3)).reshape(tuple(parameter.shape))
+        with lib.no_grad():
+            parameter.copy_(lib.tensor(values))
+    return layer
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("target", [[0, 5, 14, 19, 3, 9], [1, 2, 3, 0, 1, 2]])
+@pytest.mark.parametrize("head_bias", [False, True])
+def test_adaptive_softmax_agrees_with_pytorch(
+    dtype: str, target: list[int], head_bias: bool
+) -> None:
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib in (tg, torch):
+        layer = adaptive(lib, dtype, head_bias=head_bias)
+        x = lib.tensor(np.cos(np.arange(72.0)).reshape(6, 12)).to(getattr(lib, dtype))
+        x.requires_grad_()
+        output, loss = layer(x, lib.tensor(target))
+        loss.backward()
+        one = layer(x[0], lib.tensor(target[0]))
+        values = [output, loss, x.grad, layer.log_prob(x), layer.predict(x), *one]
+        values += [p.grad for p in layer.parameters() if p.grad is not None]
+        results.append([np.array(v.detach().numpy()) for v in values])
+        results[-1].append(np.array([len(repr(layer))]))
+    assert len(results[0]) == len(results[1])
+    tol = 1e-12 if dtype == "float64" else 2e-5
+    for a, b in zip(*results, strict=True):
+        assert_close(a, b, rtol=tol, atol=tol)
+
+
+def test_adaptive_softmax_of_arguments_that_do_not_fit() -> None:
+    for cutoffs in ([], [0, 3], [3, 3], [5, 2], [3, 10], [2.5]):
+        with pytest.raises(ValueError, match="cutoffs should be a sequence"):
+            nn.AdaptiveLogSoftmaxWithLoss(4, 10, cutoffs)
+    layer = nn.AdaptiveLogSoftmaxWithLoss(16, 10, [3, 6])
+    for bad in (10, -1):
+        with pytest.raises(IndexError, match=rf"in \[0, 9\], but values .*{bad}"):
+            layer(one(2, 16), tg.tensor([1, bad]))
+    with pytest.raises(ValueError, match="batch dimension"):
+        layer(one(2, 16), tg.tensor([1, 2, 3]))
+    with pytest.raises(ValueError, match="expected input"):
+        layer(one(2, 16), tg.tensor(1))
+
+
 # --- arguments that do not fit --------------------------------------------------------------------
 
 PAIRS = [

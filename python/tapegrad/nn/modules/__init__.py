@@ -30,6 +30,7 @@ from tapegrad.nn.modules.activation import Softsign as Softsign
 from tapegrad.nn.modules.activation import Tanh as Tanh
 from tapegrad.nn.modules.activation import Tanhshrink as Tanhshrink
 from tapegrad.nn.modules.activation import Threshold as Threshold
+from tapegrad.nn.modules.adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from tapegrad.nn.modules.attention import MultiheadAttention as MultiheadAttention
 from tapegrad.nn.modules.channelshuffle import ChannelShuffle as ChannelShuffle
 from tapegrad.nn.modules.container import ModuleDict as ModuleDict
@@ -151,6 +152,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
