@@ -439,6 +439,40 @@ def test_passes_left_early_leave_nothing_behind():
     assert out.splitlines() == ["[] 0 0", "2", "[] 0"]
 
 
+@pytest.mark.footprint
+def test_many_passes_keep_memory_flat():
+    out = run_python(
+        """
+        import gc
+        import tapegrad as tg
+        from tapegrad.utils.data import DataLoader
+        gc.disable()
+        def resident():
+            with open("/proc/self/statm") as f:
+                return int(f.read().split()[1]) * 4
+        class Rows:
+            def __len__(self):
+                return 40
+            def __getitem__(self, index):
+                return tg.rand(5_000)
+        quick = tg.utils.data.TensorDataset(tg.rand(1000, 10))
+        loaders = [
+            DataLoader(Rows(), 4, num_workers=2, persistent_workers=True),
+            DataLoader(Rows(), 4, shuffle=True),
+            DataLoader(quick, 10, shuffle=True),
+        ]
+        for epoch in range(220):
+            if epoch == 20:
+                before = resident()
+            for loader in loaders:
+                for batch in loader:
+                    loader.state_dict()
+        print(resident() - before)
+        """
+    )
+    assert int(out) < 4_000  # KiB; one leaked batch a pass would be 16,000
+
+
 ENDLESS = textwrap.dedent(
     """
     import os, sys, time

@@ -65,14 +65,15 @@ def test_module_examples_run(name: str) -> None:
         assert runner.failures == 0, "".join(report)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/transforms.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/data.md", "docs/transforms.md"])
 def test_python_blocks_of_pages_run(page: str) -> None:
     text = (pathlib.Path(__file__).parent.parent / page).read_text(encoding="utf-8")
     blocks = text.split("```python\n")[1:]
     assert blocks
+    names = {"__name__": "page"}
     for number, block in enumerate(blocks):
         code = block.split("```")[0]
-        exec(compile(code, f"{page}, block {number}", "exec"), {"__name__": "page"})
+        exec(compile(code, f"{page}, block {number}", "exec"), names)
 
 
 def test_the_table_of_operations_is_that_of_the_tests(capsys: pytest.CaptureFixture[str]) -> None:
