@@ -166,15 +166,35 @@ struct MarginRanking {
   }
 };
 
+// A loss has two loops, whatever becomes of their results: each copy takes kilobytes.
 template <class Loss, class T>
-[[gnu::noinline]] T sum_piece(const T* x, const T* t, T parameter, int64_t n) {
-  return fold_values<Sum<T>>(n, [=](int64_t i) __attribute__((always_inline)) {
-    return Loss::value(x[i], t[i], parameter);
-  });
+[[gnu::noinline]] void fill_values(T* out, const T* x, const T* t, T parameter, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = Loss::value(x[i], t[i], parameter);
 }
+template <class Loss, class T>
+[[gnu::noinline]] void fill_slopes(T* out, const T* x, const T* t, T parameter, T factor,
+                                   int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) out[i] = factor * Loss::slope(x[i], t[i], parameter);
+}
+
+constexpr int64_t kBlock = 1024;  // stays in the first cache
 
 template <class T>
 struct Values {
+  template <class Loss>
+  static T sum_piece(const T* x, const T* t, T parameter, int64_t n) {
+    alignas(64) T block[kBlock];
+    T total = T(0);
+    for (int64_t first = 0; first < n; first += kBlock) {
+      const int64_t count = smaller(kBlock, n - first);
+      fill_values<Loss>(block, x + first, t + first, parameter, count);
+      total += fold_line<Sum<T>>(block, count);
+    }
+    return total;
+  }
+
   template <class Loss>
   static void run(void* const* data, const PairLossParameters& p) {
     T* out = static_cast<T*>(data[0]);
@@ -183,8 +203,7 @@ struct Values {
     const T parameter = static_cast<T>(p.parameter);
     if (!p.sum) {
       core::parallel_for(0, p.n, kGrain, [=](int64_t begin, int64_t end) {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) out[i] = Loss::value(x[i], t[i], parameter);
+        fill_values<Loss>(out + begin, x + begin, t + begin, parameter, end - begin);
       });
       return;
     }
@@ -216,17 +235,19 @@ struct Gradients {
     const T* t = static_cast<const T*>(data[3]);
     const T parameter = static_cast<T>(p.parameter), scale = static_cast<T>(p.scale);
     const bool single = p.single_g;
-    const T factor = single ? g[0] * scale : T(0);
+    const T factor = single ? g[0] * scale : scale;
     core::parallel_for(0, p.n, kGrain, [=](int64_t begin, int64_t end) {
-      if (single) {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i) out[i] = factor * Loss::slope(x[i], t[i], parameter);
-      } else {
-#pragma omp simd
-        for (int64_t i = begin; i < end; ++i)
-          out[i] = scale * g[i] * Loss::slope(x[i], t[i], parameter);
+      for (int64_t first = begin; first < end; first += kBlock) {
+        const int64_t count = smaller(kBlock, end - first);
+        T* to = out + first;
+        fill_slopes<Loss>(to, x + first, t + first, parameter, factor, count);
+        if (!single) scale_by(to, g + first, count);
       }
     });
+  }
+  [[gnu::noinline]] static void scale_by(T* to, const T* g, int64_t n) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; ++i) to[i] *= g[i];
   }
 };
 
