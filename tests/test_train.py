@@ -329,6 +329,18 @@ def test_early_stopping_restores_the_best_weights():
     assert digest(model) == states[1]
 
 
+def test_early_stopping_by_its_defaults_or_not_at_all():
+    options = {"metrics": [train.Accuracy()], "monitor": "accuracy", "progress": False}
+
+    def step(model, loss, batch, optimizer, *, clip_grad_norm=None):  # learns nothing
+        x, y = batch
+        return train.Step(loss(model(x), y).detach(), tg.zeros(len(y), 3), y)
+
+    for patience, length in [(True, 11), (3, 4), (False, 20)]:
+        arguments = {"epochs": 20, "early_stopping": patience, "train_step": step, **options}
+        assert len(train.fit(*setup(), **arguments)) == length
+
+
 def test_options_are_checked_before_the_first_step():
     model, loss, loader, optimizer = setup()
     before = digest(model)
@@ -704,6 +716,7 @@ def test_a_terminal_gets_a_bar():
     os.close(ours)
     assert process.wait() == 0
     assert b"batch" in shown
+    assert b", loss 1." in shown
     assert shown.count(b"epoch ") == 3
 
 

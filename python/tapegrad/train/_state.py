@@ -51,8 +51,8 @@ def snapshot(run: _Run) -> dict[str, Any]:
         "loader": run.loader.state_dict() if hasattr(run.loader, "state_dict") else None,
         "passing": dict(vars(run.passing)) if within else None,
         "metrics": {name: dict(vars(metric)) for name, metric in run.metrics.items()}
-        if within
-        else None,
+        if within and run.validation is None
+        else {},
         "history": dict(vars(run.history)),
         "best_weights": run.best_weights,
     }

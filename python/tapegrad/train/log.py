@@ -132,9 +132,11 @@ class Screen:
             bar = tqdm(total=total, initial=done, unit="batch", leave=False, disable=None)
             self._bar = bar
 
-    def step(self) -> None:
-        """One batch is done."""
-        if self._bar is not None:
+    def step(self, loss: float, seen: int) -> None:
+        """One batch is done; the loss of an epoch so far is a sum over the samples seen."""
+        if self._bar is not None and not self._bar.disable:
+            if seen:
+                self._bar.set_postfix_str(f"loss {loss / seen:.4g}", refresh=False)
             self._bar.update()
 
     def line(self, row: dict[str, Any]) -> None:

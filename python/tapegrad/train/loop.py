@@ -116,7 +116,7 @@ def fit(
     scheduler_interval: Literal["epoch", "step"] = "epoch",
     clip_grad_norm: float | None = None,
     monitor: str | None = None,
-    early_stopping: EarlyStopping | int | None = None,
+    early_stopping: EarlyStopping | int | bool | None = None,
     checkpoint: Checkpoint | str | os.PathLike[str] | None = None,
     resume: bool = False,
     log: Log | str | os.PathLike[str] | Sequence[Log] = (),
@@ -154,7 +154,7 @@ def fit(
     monitor : None
         the column that says which epoch is best; None: ``validation_loss``, or ``loss``
     early_stopping : None
-        an :class:`EarlyStopping`, or its patience
+        an :class:`EarlyStopping`, its patience, or True for its defaults
     checkpoint : None
         a :class:`Checkpoint`, or its folder
     resume : False
@@ -166,6 +166,7 @@ def fit(
         or notebook are there
     on_nonfinite : "raise"
         what a loss that is NaN or infinite does: ``"raise"``, or ``"skip"`` the step and count it
+        (averages that a forward pass updates, as in batch norm, have seen the batch)
     train_step
         what happens to a batch, called as :func:`train_step` is and returning a :class:`Step`
 
@@ -176,7 +177,9 @@ def fit(
     :class:`NonFiniteLossError` with the weights as before the step; ``RuntimeError`` for a
     checkpoint that does not fit.
     """
-    if isinstance(early_stopping, int):
+    if isinstance(early_stopping, bool):
+        early_stopping = EarlyStopping() if early_stopping else None
+    elif isinstance(early_stopping, int):
         early_stopping = EarlyStopping(early_stopping)
     if checkpoint is not None and not isinstance(checkpoint, Checkpoint):
         checkpoint = Checkpoint(checkpoint)
@@ -328,7 +331,7 @@ class _Run:
         for batch in self.loader:
             self._step(batch)
             self.passing.seconds = time.perf_counter() - start
-            self.screen.step()
+            self.screen.step(self.passing.loss, self.passing.seen)
             self._within_epoch(interruption)
         row = self._row(interruption)
         if self.scheduler is not None and self.scheduler_interval == "epoch":
