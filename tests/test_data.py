@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
+from collections import OrderedDict, namedtuple
 
 import numpy as np
 import pytest
@@ -10,16 +10,20 @@ import pytest
 import tapegrad as tg
 from tapegrad.utils.data import (
     BatchSampler,
+    ChainDataset,
     ConcatDataset,
     DataLoader,
     Dataset,
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    StackDataset,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
+    WeightedRandomSampler,
     default_collate,
+    default_convert,
     random_split,
 )
 
@@ -251,3 +255,159 @@ def test_collation():
         default_collate([object()])
     with pytest.raises(TypeError, match="cannot become tensors"):
         default_collate([np.array(["text"])])
+
+
+class Letters(IterableDataset):
+    def __init__(self, text):
+        self.text = text
+
+    def __iter__(self):
+        return iter(self.text)
+
+    def __len__(self):
+        return len(self.text)
+
+
+def test_chains_of_streams():
+    both = Letters("ab") + Letters("c")
+    assert isinstance(both, ChainDataset)
+    assert list(both) == ["a", "b", "c"]
+    assert len(both) == 3
+    assert list(DataLoader(both, batch_size=2)) == [["a", "b"], ["c"]]
+    with pytest.raises(TypeError, match="only supports IterableDataset, got Squares"):
+        list(ChainDataset([Letters("a"), Squares(2)]))
+    with pytest.raises(ValueError, match="does not support IterableDataset"):
+        ConcatDataset([Squares(2), Letters("a")])
+
+
+def test_stacks():
+    class Bulk(Squares):
+        def __getitems__(self, indices):
+            return [self[i] for i in indices]
+
+    rows = StackDataset(Bulk(3), ["a", "b", "c"])
+    assert rows[1][0][0].item() == 1
+    assert rows[1][1] == "b"
+    assert [r[1] for r in rows.__getitems__([2, 0])] == ["c", "a"]
+    named = StackDataset(x=[1, 2], y=["a", "b"])
+    assert named.__getitems__([1, 0]) == [{"x": 2, "y": "b"}, {"x": 1, "y": "a"}]
+    assert len(named) == 2
+    (batch,) = DataLoader(named, batch_size=2)
+    assert batch["x"].tolist() == [1, 2]
+    assert batch["y"] == ["a", "b"]
+    with pytest.raises(ValueError, match=r"size mismatch .* \[2, 3\]"):
+        StackDataset([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match="not both"):
+        StackDataset([1], x=[1])
+    with pytest.raises(ValueError, match="at least one"):
+        StackDataset()
+
+    class Short(Bulk):
+        def __getitems__(self, indices):
+            return []
+
+    with pytest.raises(ValueError, match="__getitems__ of Short gave 0 samples for 1 indices"):
+        StackDataset(Short(2)).__getitems__([0])
+
+
+def test_weighted_draws():
+    generator = tg.Generator().manual_seed(0)
+    sampler = WeightedRandomSampler([0.0, 1.0, 3.0], 4000, generator=generator)
+    drawn = list(sampler)
+    assert len(sampler) == len(drawn) == 4000
+    assert drawn.count(0) == 0
+    assert drawn.count(2) / 4000 == pytest.approx(0.75, abs=0.03)
+    without = WeightedRandomSampler(tg.ones(5), 5, replacement=False)
+    assert sorted(without) == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="num_samples"):
+        WeightedRandomSampler([1.0], 0)
+    with pytest.raises(ValueError, match="replacement should be a boolean"):
+        WeightedRandomSampler([1.0], 1, replacement=1)
+    with pytest.raises(ValueError, match=r"1d sequence but given weights have shape \(1, 2\)"):
+        WeightedRandomSampler([[1.0, 2.0]], 1)
+
+
+def contents(data):
+    """Nested containers with every leaf as its type's name and values."""
+    if isinstance(data, dict):
+        return type(data).__name__, {k: contents(v) for k, v in data.items()}
+    if isinstance(data, (list, tuple)):
+        return type(data).__name__, [contents(v) for v in data]
+    if hasattr(data, "tolist"):
+        return str(data.dtype).split(".")[-1], tuple(data.shape), data.tolist()
+    return type(data).__name__, data
+
+
+def test_batches_are_those_of_pytorch():
+    torch = pytest.importorskip("torch")
+    theirs = torch.utils.data
+    Point = namedtuple("Point", ["x", "y"])
+    ordered = OrderedDict(b=1, a=[1.5, True])
+    samples = [
+        [1, 2, 3],
+        [1.5, 2.5],
+        [True, False],
+        ["a", "b"],
+        [b"a", b"b"],
+        [(1, "a"), (2, "b")],
+        [[1, 2.0], [3, 4.0]],
+        [Point(1, 2.0), Point(3, 4.0)],
+        [ordered, ordered],
+        [np.float32(1), np.float32(2)],
+        [np.arange(3), np.arange(3)],
+        [{"a": {"b": [np.ones((2, 2), np.int8)]}}] * 2,
+    ]
+    for batch in samples:
+        assert contents(default_collate(batch)) == contents(theirs.default_collate(batch))
+        assert contents(default_convert(batch)) == contents(theirs.default_convert(batch))
+    for sizes in ([7, 3], [0.5, 0.5], [0.33, 0.33, 0.34], [1 / 3] * 3):
+        ours = random_split(range(10), sizes)
+        assert [len(p) for p in ours] == [len(p) for p in theirs.random_split(range(10), sizes)]
+    for options in (
+        {"batch_size": 4},
+        {"batch_size": 4, "drop_last": True},
+        {"batch_size": None},
+        {"batch_size": 3, "num_workers": 2},
+        {"batch_sampler": [[3, 1], [2]]},
+        {"sampler": [5, 5, 0], "batch_size": 2},
+    ):
+        ours, other = DataLoader(range(10), **options), theirs.DataLoader(range(10), **options)
+        assert len(ours) == len(other)
+        assert [contents(b) for b in ours] == [contents(b) for b in other]
+    for replacement, number in ((False, None), (False, 25), (True, 4)):
+        ours = RandomSampler(range(10), replacement, number)
+        assert len(ours) == len(theirs.RandomSampler(range(10), replacement, number))
+        assert len(list(ours)) == len(ours)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda d: d.DataLoader([1], num_workers=-1),
+        lambda d: d.DataLoader([1], timeout=-1),
+        lambda d: d.DataLoader([1], prefetch_factor=2),
+        lambda d: d.DataLoader([1], persistent_workers=True),
+        lambda d: d.DataLoader([1], batch_size=None, drop_last=True),
+        lambda d: d.DataLoader([1], shuffle=True, sampler=[0]),
+        lambda d: d.DataLoader([1], batch_sampler=[[0]], shuffle=True),
+        lambda d: d.DataLoader([1], multiprocessing_context="fork"),
+        lambda d: d.DataLoader([1], num_workers=1, multiprocessing_context="x"),
+        lambda d: d.DataLoader([1], num_workers=1, multiprocessing_context=3),
+        lambda d: d.StackDataset(),
+        lambda d: d.StackDataset([1], [1, 2]),
+        lambda d: d.RandomSampler([1], replacement=1),
+        lambda d: d.RandomSampler([1], num_samples=0),
+        lambda d: d.WeightedRandomSampler([1.0], -1),
+        lambda d: d.BatchSampler([1], 0, False),
+        lambda d: d.BatchSampler([1], 1, 1),
+        lambda d: d.random_split([1, 2], [3]),
+        lambda d: d.default_collate([object()]),
+        lambda d: d.default_collate([[1], [1, 2]]),
+    ],
+)
+def test_errors_are_of_the_classes_of_pytorch(make):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(Exception) as theirs:  # noqa: PT011 - compared below
+        make(torch.utils.data)
+    with pytest.raises(theirs.type):
+        make(tg.utils.data)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import pickle
 import struct
 
+import numpy as np
 import pytest
 
 import tapegrad as tg
@@ -103,7 +105,7 @@ def test_what_cannot_be_stored_is_named(tmp_path):
     loop.append(loop)
     with pytest.raises(TypeError, match="does it contain itself"):
         tg.save(loop, path)
-    with pytest.raises(TypeError, match="expected a path, got int"):
+    with pytest.raises(TypeError, match="expected a path or an open file, got int"):
         tg.save({}, 3)
     assert not path.exists()
 
@@ -164,5 +166,30 @@ def test_other_metadata_is_ignored(tmp_path):
 def test_map_location(tmp_path):
     tg.save({"x": tg.ones(1)}, tmp_path / "f")
     assert tg.load(tmp_path / "f", map_location="cpu", weights_only=True)["x"].item() == 1
+    for location in (tg.device("cpu"), {"cuda:0": "cpu"}, lambda storage, place: storage):
+        assert tg.load(tmp_path / "f", location)["x"].item() == 1
     with pytest.raises((ValueError, RuntimeError), match="cuda"):
         tg.load(tmp_path / "f", map_location="cuda")
+
+
+def test_open_files(tmp_path):
+    stream = io.BytesIO()
+    tg.save({"x": tg.arange(3), "n": [1]}, stream)
+    stream.seek(0)
+    loaded = tg.load(stream)
+    assert loaded["x"].tolist() == [0, 1, 2]
+    assert loaded["n"] == [1]
+    with (tmp_path / "f").open("wb") as file:
+        tg.save({"x": tg.ones(2)}, file)
+    with (tmp_path / "f").open("rb") as file:
+        assert tg.load(file)["x"].tolist() == [1, 1]
+
+
+def test_numbers_of_numpy_become_numbers(tmp_path):
+    numbers = {"a": np.float32(0.1), "b": np.int64(3), "c": np.bool_(True), "d": np.float64(0.1)}
+    tg.save(numbers, tmp_path / "f")
+    loaded = tg.load(tmp_path / "f")
+    assert loaded == {"a": float(np.float32(0.1)), "b": 3, "c": True, "d": 0.1}
+    assert [type(v) for v in loaded.values()] == [float, int, bool, float]
+    with pytest.raises(TypeError, match=r"value of type ndarray at \['w'\]"):
+        tg.save({"w": np.ones(2)}, tmp_path / "g")

@@ -10,12 +10,15 @@ that dict keys of any scalar type, tuples and tensors come back as they were.
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import contextmanager
 
 from tapegrad import _C
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Iterator
+    from typing import IO, Any
 
     from tapegrad._C import Tensor
 
@@ -25,12 +28,13 @@ _STRUCTURE = "tapegrad.structure"
 _MAX_DEPTH = 200
 
 
-def save(obj: Any, f: str | os.PathLike[str]) -> None:
+def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     """Write tensors to a safetensors file: a state dict, or nested dicts, lists and tuples.
 
-    Leaves may be tensors, ``None``, bool, int, float and str; dict keys may be any of those but
-    tensors. The file appears under its name only once it is complete. Tensors that share memory
-    are written one by one.
+    ``f`` is a path, or a file open for writing bytes. Leaves may be tensors, ``None``, bool, int,
+    float and str (and NumPy's numbers, which become Python's); dict keys may be any of those but
+    tensors. A file at a path appears under its name only once it is complete. Tensors that share
+    memory are written one by one.
 
     Errors: ``TypeError`` that names the entry which cannot be stored; ``OSError`` with the path.
 
@@ -40,6 +44,11 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
     >>> sorted(tg.load(path))
     ['bias', 'weight']
     """
+    if hasattr(f, "write"):
+        with _scratch_file() as scratch:
+            save(obj, scratch)
+            _copy(scratch, f)
+        return
     path = _path("save", f)
     if _is_flat(obj):
         tensors = {name: tensor.detach() for name, tensor in obj.items()}
@@ -53,8 +62,9 @@ def save(obj: Any, f: str | os.PathLike[str]) -> None:
 
 
 def load(
-    f: str | os.PathLike[str],
+    f: str | os.PathLike[str] | IO[bytes],
     map_location: Any = None,
+    pickle_module: Any = None,
     *,
     weights_only: bool = True,
     mmap: bool | None = None,
@@ -68,10 +78,10 @@ def load(
     Parameters
     ----------
     f
-        the path
+        the path, or a file open for reading bytes
     map_location
-        ``None`` or the CPU
-    weights_only
+        ``None`` or the CPU; as a dict or a function it has no effect, as there is one device
+    pickle_module, weights_only
         accepted: only data is ever read
     mmap
         of a file of ``torch.save``: leave the data in the file until it is touched (writing to
@@ -80,9 +90,12 @@ def load(
     Errors: ``OSError`` when the file cannot be read, ``RuntimeError`` naming file and cause, and
     the tensor or the refused object, when its contents are not right.
     """
+    if hasattr(f, "read"):
+        with _scratch_file() as scratch:
+            _copy(f, scratch)
+            return load(scratch, map_location)
     path = _path("load", f)
-    if map_location is not None and _C.device(map_location).type != "cpu":
-        raise ValueError(f"load: map_location must be 'cpu', got {map_location!r}")
+    _check_location(map_location)
     kind = _kind_of(path)
     if kind == "zip":
         return _load_zip(path, bool(mmap))
@@ -106,6 +119,33 @@ def load(
         ) from None
 
 
+def _check_location(map_location: Any) -> None:
+    if map_location is None or callable(map_location) or isinstance(map_location, dict):
+        return
+    if _C.device(map_location).type != "cpu":
+        raise ValueError(f"load: map_location must be 'cpu', got {map_location!r}")
+
+
+@contextmanager
+def _scratch_file() -> Iterator[str]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        yield os.path.join(folder, "tensors")  # noqa: PTH118 (pathlib is slow to import)
+
+
+def _copy(source: Any, target: Any) -> None:
+    """Copy all bytes; one of the two is a path."""
+    import shutil
+
+    if isinstance(source, str):
+        with open(source, "rb") as stream:  # noqa: PTH123
+            shutil.copyfileobj(stream, target)
+    else:
+        with open(target, "wb") as stream:  # noqa: PTH123
+            shutil.copyfileobj(source, stream)
+
+
 def _load_zip(path: str, mapped: bool) -> Any:
     from tapegrad._torch_zip import MalformedError, load_torch_zip
 
@@ -120,7 +160,7 @@ def _path(function: str, f: Any) -> str:
         path = os.fspath(f)
     except TypeError:
         raise TypeError(
-            f"{function}: expected a path, got {type(f).__name__}; open files are not supported"
+            f"{function}: expected a path or an open file, got {type(f).__name__}"
         ) from None
     return os.fsdecode(path)
 
@@ -176,6 +216,9 @@ def _encode(obj: Any, path: tuple[Any, ...], tensors: dict[str, Tensor], depth: 
 
 
 def _scalar(value: Any, path: tuple[Any, ...], role: str) -> Any:
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, (numpy.number, numpy.bool_)):
+        value = value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     raise TypeError(

@@ -176,9 +176,7 @@ class _Worker:
 
     def _answer(self, indices: Any) -> tuple[int, Any, Any]:
         if self._failure is not None:
-            failure, self._failure = self._failure, None
-            self._ended = self._fetcher is None
-            return ERROR, failure, None
+            return ERROR, self._failure, None
         if self._ended:
             return END, b"", None
         try:

@@ -9,6 +9,7 @@ from tapegrad import _C
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 __all__ = ["default_collate", "default_convert"]
@@ -64,7 +65,7 @@ def default_convert(data: Any) -> Any:
     return data
 
 
-def _stacked(batch: list[Any]) -> Any:
+def _stacked(batch: Sequence[Any]) -> Any:
     shape = batch[0].shape
     for i, item in enumerate(batch):
         if item.shape != shape:
@@ -77,10 +78,10 @@ def _stacked(batch: list[Any]) -> Any:
     return _C.stack(batch)
 
 
-def default_collate(batch: list[Any]) -> Any:
+def default_collate(batch: Sequence[Any]) -> Any:
     """Stack samples: tensors and arrays by a new first dimension, numbers into a tensor.
 
-    Dicts, tuples, named tuples and lists are collated entry by entry, strings are left in a list.
+    Dicts, tuples, named tuples and lists are collated entry by entry, strings are left as they are.
 
     Errors: tensors that differ in shape (``ShapeError``, which names the first such entry), samples
     that differ in structure or length (``RuntimeError``), or of a type that cannot be batched
@@ -121,7 +122,7 @@ def default_collate(batch: list[Any]) -> Any:
                     f"{len(first)} items and entry {i} has {len(item)}",
                     (0, i),
                 )
-        columns = [default_collate(list(column)) for column in zip(*batch, strict=True)]
+        columns = [default_collate(column) for column in zip(*batch, strict=True)]
         return type(first)(*columns) if hasattr(first, "_fields") else columns
     raise TypeError(
         "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; "
