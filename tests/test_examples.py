@@ -16,7 +16,16 @@ import pytest
 
 import tapegrad as tg
 from tapegrad import _extras
-from tapegrad.examples import _training, digits, ensemble, fashion, per_sample, pinn, regression
+from tapegrad.examples import (
+    _training,
+    digits,
+    ensemble,
+    fashion,
+    per_sample,
+    pinn,
+    regression,
+    sequence,
+)
 
 
 def start(name, *options, **kwargs):
@@ -93,6 +102,43 @@ def test_fashion_learns(images, tmp_path):
         "fashion.png",
         "fashion.safetensors",
     ]
+
+
+def test_sequence_learns_and_repeats(tmp_path):
+    options = ("--share", 0.15, "--hidden", 64, "--epochs", 3, "--threads", 1, "--out", tmp_path)
+    status, lines, err = finish(start("sequence", *options))
+    assert status == 0, err
+    assert re.fullmatch(r"[\d,]+ characters; a 5-gram model: \d\.\d{3} bits a character", lines[0])
+    losses = [float(re.search(r"validation loss (\S+)", line)[1]) for line in lines[1:4]]
+    assert losses == sorted(losses, reverse=True)
+    pattern = (
+        r"test: (\d\.\d{3}) bits a character, 5-gram model: (\d\.\d{3}) \([\d,]+ characters .*\)"
+    )
+    found = re.fullmatch(pattern, lines[-1])
+    unigram = sequence.ngram_bits(*sequence.load(0.15), 1)
+    assert float(found[1]) < unigram - 0.5
+    assert (tmp_path / "sequence.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert "embedding.weight" in tg.load(tmp_path / "sequence.safetensors")
+    _, again, _ = finish(start("sequence", *options))
+    assert [line for line in again if "invented" in line or line.startswith("  ")] == [
+        line for line in lines if "invented" in line or line.startswith("  ")
+    ]
+
+
+def test_the_ngram_model():
+    # a, b by turns: after the first character the order-2 model has seen nothing else.
+    assert sequence.ngram_bits("ab" * 500, "ab" * 50, 2) < 0.03
+    known = sequence.ngram_bits("aab", "b", 1)  # one of three, and two kinds of chance 1/2
+    assert known == pytest.approx(-np.log2((1 + 2 * 0.5) / 5))
+
+
+def test_test_topics_share_no_paragraph_with_training():
+    def paragraphs(text):
+        return {" ".join(part.split()) for part in text.split("\n\n")}
+
+    known, unseen = sequence.load()
+    assert not paragraphs(known) & paragraphs(unseen)
+    assert sequence.load() == (known, unseen)
 
 
 def test_a_seed_repeats_the_training(images, tmp_path):
