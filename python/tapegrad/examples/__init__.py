@@ -1,4 +1,5 @@
-"""Programs to run and to read: ``python -m tapegrad.examples.digits``, ``fashion``, ``offload``.
+"""Programs to run and to read: ``python -m tapegrad.examples.digits``, ``fashion``, ``sequence``,
+``offload``.
 
-The first two need the extra ``tapegrad[examples]``.
+The first three need the extra ``tapegrad[examples]``.
 """

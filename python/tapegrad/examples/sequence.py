@@ -158,7 +158,7 @@ def save_curve(history: train.History, baseline: float, path: Path) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the example; returns the exit status."""
-    parser = _training.parser("Foretell the next character of a text.", "sequence", epochs=12)
+    parser = _training.parser("Foretell the next character of a text.", "sequence", epochs=15)
     parser.add_argument(
         "--hidden", type=_training.positive, default=256, help="width of the LSTM (256)"
     )
