@@ -11,6 +11,10 @@
 //     optional: the output shares memory with input 0 static constexpr bool linear = true; //
 //     optional: the tangent is forward() of the tangents Tensor push(Push& p) const; // optional:
 //     the tangent by a formula of its own
+//     bool curved(unsigned moving) const;                               // optional: whether the
+//     second derivative along inputs `moving` (bit i: input i) can be other than 0
+//     Tensor curve(Push& p, const Tensor& rows) const;                   // optional: the tangents
+//     `rows` to second order in one operation, Note [Forward Laplacian]; undefined: not this case
 //
 //     How it runs over the samples of a batch (Note [Lifted tensors]); one of:
 //     static constexpr bool broadcasts = true;  // its inputs broadcast against each other
@@ -53,6 +57,9 @@ struct Push {
   const Tensor& output(int i = 0) const { return outputs[i]; }
   const Tensor& tangent(int i) const { return tangents[i]; }
 };
+
+/// Whether operations on `tensor` are seen by nothing but vmap.
+bool only_batched(const Tensor& tensor);
 
 struct Rule {
   static constexpr bool is_view = false;
@@ -99,6 +106,8 @@ struct TangentCallbacks {
   std::vector<Tensor> (*push)(void* rule, const Push& push);  // null: Note [Tangents from pull]
   NodeRef (*make_node)(void* rule, Inputs inputs);
   SavedMasks (*masks)(void* rule, unsigned needs);
+  Tensor (*curve)(void* rule, const Push& push, const Tensor& rows);  // null: no operation of its own
+  bool (*curved)(void* rule, unsigned moving);
   const char* name;
   bool linear;    // forward() of the tangents
   bool bilinear;  // a product of the two inputs
@@ -110,6 +119,10 @@ std::vector<Tensor> fill_tangents(const Push& push);
 std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& callbacks);
 /// The same at a Taylor level: Note [Taylor coefficients].
 std::vector<Tensor> enter_with_series(Inputs inputs, int level, const TangentCallbacks& callbacks);
+
+/// The same at a Laplacian level: Note [Forward Laplacian].
+std::vector<Tensor> enter_with_laplacian(Inputs inputs, int level,
+                                         const TangentCallbacks& callbacks);
 
 /// Switches recording off for the life of the guard.
 class NoGradGuard {
@@ -147,6 +160,13 @@ inline void mark_views(std::vector<Tensor>& results, const Tensor& base) {
 
 template <class R>
 concept HasPush = requires(const R& rule, Push& push) { rule.push(push); };
+
+template <class R>
+concept HasCurve =
+    requires(const R& rule, Push& push, const Tensor& rows) { rule.curve(push, rows); };
+
+template <class R>
+concept HasCurved = requires(const R& rule) { rule.curved(0u); };
 
 template <class R>
 concept HasShifted = requires(const R& rule) { rule.shifted(); };
@@ -189,12 +209,24 @@ TangentCallbacks tangent_callbacks(R& rule) {
       return as_vector(enter(R(*static_cast<R*>(r)), in));
     };
   }
+  callbacks.curve = nullptr;
+  if constexpr (HasCurve<R>) {
+    callbacks.curve = [](void* r, const Push& push, const Tensor& rows) {
+      return static_cast<R*>(r)->curve(const_cast<Push&>(push), rows);
+    };
+  }
+  callbacks.curved = [](void* r, unsigned moving) {
+    if constexpr (HasCurved<R>) return static_cast<R*>(r)->curved(moving);
+    return !R::linear && !(R::bilinear && moving != 3u);
+  };
   callbacks.make_node = [](void* r, [[maybe_unused]] Inputs in) {
     R copy(*static_cast<R*>(r));
-    // A forward() that is not const keeps something in the rule that pull() reads.
+    // A forward() that is not const keeps something in the rule that pull() reads, or does without.
     if constexpr (!ForwardIsConst<R>) {
+      bool plain = true;
+      for (int i = 0; i < in.count; ++i) plain &= level_of(in[i]) < 0;
       NoGradGuard guard;
-      copy.forward(in);
+      if (plain) copy.forward(in);
     }
     return NodeRef::adopt(new RuleNode<R>(std::move(copy)));
   };

@@ -51,18 +51,24 @@ int innermost_grad_level() {
 
 namespace {
 
-Level* find_taylor(int id) {
+Level* find(int id, Level::Kind kind) {
   for (Level& level : open_levels) {
-    if (level.id == id && level.kind == Level::Kind::Taylor) return &level;
+    if (level.id == id && level.kind == kind) return &level;
   }
   return nullptr;
 }
+Level* find_taylor(int id) { return find(id, Level::Kind::Taylor); }
 
 }  // namespace
 
 int64_t taylor_order(int id) {
   const Level* level = find_taylor(id);
   return level ? level->size : -1;
+}
+
+int laplacian_batch(int id) {
+  const Level* level = find(id, Level::Kind::Laplacian);
+  return level ? static_cast<int>(level->size) : -1;
 }
 
 TaylorOrderGuard::TaylorOrderGuard(int id, int64_t order)

@@ -1,5 +1,5 @@
-// The transforms that are open in this thread, innermost last: dual and Taylor levels (forward
-// mode), batch levels (vmap) and grad levels (func.grad inside another transform). Knows no
+// The transforms that are open in this thread, innermost last: dual, Taylor and Laplacian levels
+// (forward mode), batch levels (vmap) and grad levels (func.grad inside another transform). Knows no
 // tensors.
 //
 // Note [Levels]
@@ -19,10 +19,10 @@ namespace tapegrad::autograd {
 enum class Randomness { Error, Same, Different };
 
 struct Level {
-  enum class Kind { Dual, Batch, Grad, Taylor };
+  enum class Kind { Dual, Batch, Grad, Taylor, Laplacian };
   int id;
   Kind kind;
-  int64_t size;  // Batch: the number of samples; Taylor: the order
+  int64_t size;  // Batch: the number of samples; Taylor: the order; Laplacian: its batch level
   Randomness randomness;
 };
 
@@ -38,6 +38,8 @@ bool is_grad_level(int id);
 int innermost_grad_level();
 /// The order to which Taylor level `id` is computed now; -1 for any other level.
 int64_t taylor_order(int id);
+/// The batch level on which the tangents of Laplacian level `id` lie; -1 for any other level.
+int laplacian_batch(int id);
 /// Computes Taylor level `id` to a lower order for the life of the guard.
 class TaylorOrderGuard {
  public:

@@ -1,6 +1,7 @@
 // Forward mode: tangents, and how they pass through an operation.
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "autograd/anomaly.h"
 #include "autograd/as_strided.h"
@@ -26,17 +27,63 @@ class GradModeGuard {
   bool previous_;
 };
 
+/// Where Note [Tangents from pull] records: a grad level of its own. Nodes of it save the primal as
+/// it is, batched and with the tangents of other levels, and what they give back is on no other
+/// tape than the primal was.
+class TrickTape {
+ public:
+  explicit TrickTape(bool recorded)
+      : recorded_(recorded), level_(open_level(Level::Kind::Grad)) {}
+  ~TrickTape() { close_grad_level(level_); }
+  TrickTape(const TrickTape&) = delete;
+  TrickTape& operator=(const TrickTape&) = delete;
+
+  int level() const { return level_; }
+  /// `tensor` as the tapes below may see it: without a place on them in no_grad mode.
+  Tensor outside(const Tensor& tensor) const {
+    if (recorded_) return tensor;
+    Tensor alias = plain_alias(tensor);
+    copy_tangents(alias, tensor);
+    return alias;
+  }
+  /// `tensor` as a leaf or an output of this tape.
+  Tensor enter(const Tensor& tensor) const { return lift(outside(tensor), -1, level_); }
+  std::vector<Tensor> gradients(const std::vector<Tensor>& outputs,
+                                const std::vector<Tensor>& inputs,
+                                const std::vector<Tensor>& weights) const {
+    // Nothing more on this level's tape; what lies below records as ever.
+    const int silent = std::exchange(core::thread_state.silent_level, level_);
+    std::vector<Tensor> results;
+    try {
+      results = grad(outputs, inputs, weights, {.retain_graph = false, .create_graph = true}, true);
+    } catch (...) {
+      core::thread_state.silent_level = silent;
+      throw;
+    }
+    core::thread_state.silent_level = silent;
+    for (Tensor& result : results) {
+      if (result.defined()) result = lower(result, level_);
+    }
+    return results;
+  }
+
+ private:
+  bool recorded_;
+  int level_;
+};
+
 /// Note [Tangents from pull]
 /// pull is linear in the gradients u of the outputs: pull(u) = J^T u. So the tangent J t is the
 /// gradient of <pull(u), t> with respect to u, at any u; u = 0 will do. An operation that gives
 /// pull in differentiable form thereby has its forward mode, at the cost of a reverse pass, and the
 /// two cannot disagree. (Townsend, "A new trick for calculating Jacobian vector products", 2017.)
 std::vector<Tensor> tangents_from_pull(const Push& push, const TangentCallbacks& callbacks) {
-  const bool create_graph = core::thread_state.grad_enabled;
+  const bool recorded = core::thread_state.grad_enabled;
   const GradModeGuard guard(true);
   const int input_count = push.inputs.count;
   // Nothing recorded here outlives the function, unless the tangents are on the tape themselves.
-  const QuietGuard quiet(create_graph ? 0 : kWatchAll);
+  const QuietGuard quiet(recorded ? 0 : kWatchAll);
+  const TrickTape tape(recorded);
   NodeRef node = callbacks.make_node(callbacks.rule, push.inputs);
 
   // Every input with a tangent needs an edge to receive its part of J^T u.
@@ -45,32 +92,26 @@ std::vector<Tensor> tangents_from_pull(const Push& push, const TangentCallbacks&
   std::vector<char> wanted(static_cast<size_t>(input_count));
   for (int i = 0; i < input_count; ++i) {
     const auto k = static_cast<size_t>(i);
-    connected[k] = &push.inputs[i];
     wanted[k] = push.tangent(i).defined();
-    if (!wanted[k] || (entry_flags(push.input(i)) & TensorImpl::kNeedsGrad)) continue;
-    const Tensor& input = push.input(i);
-    stand_ins[k] = plain_alias(input);
-    copy_tangents(stand_ins[k], input);
-    stand_ins[k].set_requires_grad(true);
+    stand_ins[k] = wanted[k] ? tape.enter(push.input(i)) : tape.outside(push.input(i));
+    if (wanted[k]) stand_ins[k].set_requires_grad(true);
     connected[k] = &stand_ins[k];
   }
   std::vector<Tensor> outputs;
-  for (const Tensor& output : push.outputs) {
-    outputs.push_back(plain_alias(output));
-    copy_tangents(outputs.back(), output);
-  }
+  for (const Tensor& output : push.outputs) outputs.push_back(tape.enter(output));
   const Inputs inputs{connected.data(), input_count};
-  const SavedMasks masks = callbacks.masks(callbacks.rule, needs_mask(inputs));
+  const SavedMasks masks = callbacks.masks(callbacks.rule, needs_mask(inputs, tape.level()));
   {
     const QuietGuard quiet_node;
-    finish(node, inputs, masks, outputs.data(), static_cast<int>(outputs.size()));
+    finish(node, inputs, masks, outputs.data(), static_cast<int>(outputs.size()), tape.level());
   }
 
   std::vector<Tensor> seeds, results(static_cast<size_t>(input_count));
   for (const Tensor& output : outputs) {
-    seeds.push_back(is_floating_point(output.dtype()) ? zeros(output.sizes(), output.dtype())
-                                                      : Tensor());
-    if (seeds.back().defined()) seeds.back().set_requires_grad(true);
+    seeds.emplace_back();
+    if (!is_floating_point(output.dtype())) continue;
+    seeds.back() = tape.enter(zeros(output.sizes(), output.dtype()));
+    seeds.back().set_requires_grad(true);
   }
   static_assert(sizeof(bool) == sizeof(char));
   Pull pull(*node, seeds.data(), results.data(), reinterpret_cast<const bool*>(wanted.data()));
@@ -81,17 +122,15 @@ std::vector<Tensor> tangents_from_pull(const Push& push, const TangentCallbacks&
     Tensor& result = results[static_cast<size_t>(i)];
     if (!wanted[static_cast<size_t>(i)] || !result.defined() || !result.requires_grad()) continue;
     pulled.push_back(sum_to_size(result, push.input(i).sizes()));
-    directions.push_back(to(push.tangent(i), result.dtype()));
+    // Of the level too: a rule that looks whether anything watches must not find bare tensors.
+    directions.push_back(to(tape.enter(push.tangent(i)), result.dtype()));
   }
   std::vector<Tensor> targets;
   for (const Tensor& seed : seeds) {
     if (seed.defined()) targets.push_back(seed);
   }
   std::vector<Tensor> gradients(targets.size());
-  if (!pulled.empty()) {
-    gradients = grad(pulled, targets, directions,
-                     {.retain_graph = false, .create_graph = create_graph}, true);
-  }
+  if (!pulled.empty()) gradients = tape.gradients(pulled, targets, directions);
   std::vector<Tensor> tangents(outputs.size());
   size_t next = 0;
   for (size_t i = 0; i < outputs.size(); ++i) {
@@ -217,6 +256,7 @@ std::vector<Tensor> enter_with_tangents(Inputs inputs, const TangentCallbacks& c
   int level = -1;
   for (int i = 0; i < inputs.count; ++i) level = std::max(level, highest_level(inputs[i]));
   if (taylor_order(level) >= 0) return enter_with_series(inputs, level, callbacks);
+  if (laplacian_batch(level) >= 0) return enter_with_laplacian(inputs, level, callbacks);
   std::vector<Tensor> stripped(static_cast<size_t>(inputs.count)),
       tangents(static_cast<size_t>(inputs.count));
   std::vector<const Tensor*> pointers(static_cast<size_t>(inputs.count));

@@ -9,6 +9,7 @@
 #include "autograd/entry.h"
 #include "autograd/inplace.h"
 #include "core/text.h"
+#include "ops/curve.h"
 #include "ops/formulas.h"
 #include "ops/promotion.h"
 #include "tapegrad/error.h"
@@ -117,6 +118,11 @@ struct UnaryRule : autograd::Rule {
   /// The Jacobian is diagonal: a tangent passes through as a gradient does.
   Tensor push(autograd::Push& push) const {
     return derivative(push.tangent(0), push.input(0), push.output(0));
+  }
+  bool curved(unsigned) const { return Row::saves != Saves::None; }
+  Tensor curve(autograd::Push& push, const Tensor& rows) const {
+    return push_curve(Row::op, loop_parameters(parameters),
+                      Row::saves == Saves::Y ? push.output() : push.input(0), rows);
   }
 };
 
@@ -235,6 +241,11 @@ struct BinaryRule : autograd::Rule {
       total = total.defined() ? total + part : part;
     }
     return total;
+  }
+  /// Not where the slopes along the moving inputs read none of them.
+  bool curved(unsigned moving) const {
+    const unsigned read = masks(moving);
+    return (read & kY) != 0 || (read & moving) != 0;
   }
 };
 

@@ -390,6 +390,7 @@ struct LinearRule : autograd::Rule {
     if (p.inputs.size() == 3 && p.tangent(2).defined()) include(p.tangent(2));
     return expand(total, p.output().sizes());
   }
+  bool curved(unsigned moving) const { return (moving & 3u) == 3u; }
 };
 
 Tensor LinearRule::batch(const autograd::Batch& b) const {

@@ -43,6 +43,9 @@ PyObject* close_grad(PyObject*, PyObject* level) {
 PyObject* open_taylor(PyObject*, PyObject* order) {
   return PyLong_FromLong(autograd::open_level(Level::Kind::Taylor, as_int(order)));
 }
+PyObject* open_laplacian(PyObject*, PyObject* batch) {
+  return PyLong_FromLong(autograd::open_level(Level::Kind::Laplacian, as_int(batch)));
+}
 PyObject* close_taylor(PyObject*, PyObject* level) {
   autograd::close_level("taylor", static_cast<int>(as_int(level)));
   Py_RETURN_NONE;
@@ -112,6 +115,8 @@ void add_transforms(PyObject* module) {
       method<&open_grad>("_open_grad_level", "Open a grad level; returns its number."),
       method<&close_grad>("_close_grad_level", "Close a grad level."),
       method<&open_taylor>("_open_taylor_level", "Open a Taylor level of some order."),
+      method<&open_laplacian>("_open_laplacian_level",
+                              "Open a Laplacian level whose tangents lie on a batch level."),
       method<&close_taylor>("_close_taylor_level", "Close a Taylor level."),
       method<&make_curve>("_make_curve", "A tensor with Taylor coefficients 1, 2, ..."),
       method<&unpack_curve>("_unpack_curve", "A tensor and its Taylor coefficients 1, 2, ..."),

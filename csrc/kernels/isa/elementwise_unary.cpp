@@ -71,6 +71,19 @@ void pull_piece(T* r, const T* g, const T* saved, int64_t n, const RowParameters
   } else if constexpr (Op::saves == Saves::None) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), T(0), p);
+  } else if constexpr (kCircular<Op> && Op::saves == Saves::X) {
+    map_block(
+        saved, n,
+        [=](int64_t begin, int64_t end) {
+#pragma omp simd
+          for (int64_t i = begin; i < end; ++i) r[i] = Op::pull(g[i], saved[i], T(0), p);
+        },
+        [=](int64_t begin, int64_t end) {
+          using Wide = long double;
+          const RowParameters<Wide> none(LoopParameters{});
+          for (int64_t i = begin; i < end; ++i)
+            r[i] = static_cast<T>(Op::pull(Wide(g[i]), Wide(saved[i]), Wide(0), none));
+        });
   } else if constexpr (Op::saves == Saves::X) {
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], saved[i], T(0), p);

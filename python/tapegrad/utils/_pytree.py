@@ -60,6 +60,18 @@ class TreeSpec:
 
 
 _LEAF = TreeSpec(None, None, ())
+# Nearly every call has a few plain arguments: their shapes are made once.
+_FLAT = tuple(TreeSpec(tuple, None, (_LEAF,) * count) for count in range(9))
+
+
+def _is_flat(tree: PyTree) -> bool:
+    """Whether ``tree`` is a short tuple of leaves."""
+    if type(tree) is not tuple or len(tree) >= len(_FLAT):
+        return False
+    for child in tree:
+        if isinstance(child, (tuple, list, dict)):
+            return False
+    return True
 
 
 def _children(tree: PyTree) -> tuple[Any, Sequence[Any]] | None:
@@ -76,6 +88,10 @@ def _children(tree: PyTree) -> tuple[Any, Sequence[Any]] | None:
 
 def tree_flatten(tree: PyTree) -> tuple[list[Any], TreeSpec]:
     """Return the leaves of ``tree``, in order, and its shape."""
+    if not isinstance(tree, (tuple, list, dict)):
+        return [tree], _LEAF
+    if _is_flat(tree):
+        return list(tree), _FLAT[len(tree)]
     leaves: list[Any] = []
     return leaves, _walk(tree, leaves)
 
@@ -98,6 +114,10 @@ def tree_unflatten(leaves: Iterable[Any], spec: TreeSpec) -> PyTree:
         raise ValueError(
             f"tree_unflatten: got {len(values)} leaves for a container of {spec.num_leaves}"
         )
+    if spec is _LEAF:
+        return values[0]
+    if spec.kind is tuple and spec is _FLAT[min(len(values), len(_FLAT) - 1)]:
+        return tuple(values)
     return _build(spec, iter(values))
 
 
@@ -134,7 +154,9 @@ def broadcast_prefix(prefix: PyTree, spec: TreeSpec) -> list[Any] | None:
 
     Returns None when ``prefix`` is no prefix of ``spec``.
     """
-    found = None if prefix is None else _children(prefix)
+    if prefix is None or isinstance(prefix, int):
+        return [prefix] * spec.num_leaves
+    found = _children(prefix)
     if found is None:
         return [prefix] * spec.num_leaves
     keys, children = found
