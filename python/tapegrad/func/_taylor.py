@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from tapegrad._C import Tensor
-
 MAX_ORDER = 4
 
 
@@ -125,10 +123,11 @@ def laplacian(
                     f"laplacian: the function must return a tensor, got a {type(output).__name__}"
                 )
             value, series = _C._unpack_curve(output, level)
+            moved = series[0] if series else None
             total = (
-                _C._lower_batch(series[0], 0, batch, directions + 1)[directions]
-                if series
-                else _C.zeros_like(value)
+                _C.zeros_like(value)
+                if moved is None
+                else _C._lower_batch(moved, 0, batch, directions + 1)[directions]
             )
         finally:
             _C._close_taylor_level(level)

@@ -68,7 +68,7 @@ def _is_flat(tree: PyTree) -> bool:
     """Whether ``tree`` is a short tuple of leaves."""
     if type(tree) is not tuple or len(tree) >= len(_FLAT):
         return False
-    for child in tree:
+    for child in tree:  # noqa: SIM110 - a generator costs more than what this saves
         if isinstance(child, (tuple, list, dict)):
             return False
     return True
