@@ -3319,6 +3319,12 @@ def repeat_interleave(
 @overload
 def repeat_interleave(repeats: Tensor, *, output_size: _int | None = None) -> Tensor: ...
 def reshape(input: Tensor, shape: _Size) -> Tensor: ...
+def rms_norm(
+    input: Tensor,
+    normalized_shape: _int | _Size,
+    weight: Tensor | None = None,
+    eps: _Number | None = None,
+) -> Tensor: ...
 @overload
 def rnn_relu(
     input: Tensor,

@@ -71,6 +71,16 @@ def avg_pool3d(
     count_include_pad: _bool = True,
     divisor_override: _int | None = None,
 ) -> Tensor: ...
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: _bool = False,
+    momentum: _Number = 0.1,
+    eps: _Number = 1e-05,
+) -> Tensor: ...
 def bilinear(
     input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None
 ) -> Tensor: ...
@@ -320,6 +330,16 @@ def huber_loss(
     delta: _Number = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor: ...
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: _bool = True,
+    momentum: _Number = 0.1,
+    eps: _Number = 1e-05,
+) -> Tensor: ...
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -335,6 +355,13 @@ def l1_loss(
     reduce: _bool | None = None,
     reduction: _str = "mean",
     weight: Tensor | None = None,
+) -> Tensor: ...
+def layer_norm(
+    input: Tensor,
+    normalized_shape: _int | _Size,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: _Number = 1e-05,
 ) -> Tensor: ...
 def leaky_relu(input: Tensor, negative_slope: _Number = 0.01, inplace: _bool = False) -> Tensor: ...
 def leaky_relu_(input: Tensor, negative_slope: _Number = 0.01) -> Tensor: ...
@@ -445,6 +472,12 @@ def poisson_nll_loss(
 def prelu(input: Tensor, weight: Tensor) -> Tensor: ...
 def relu(input: Tensor, inplace: _bool = False) -> Tensor: ...
 def relu6(input: Tensor, inplace: _bool = False) -> Tensor: ...
+def rms_norm(
+    input: Tensor,
+    normalized_shape: _int | _Size,
+    weight: Tensor | None = None,
+    eps: _Number | None = None,
+) -> Tensor: ...
 def rrelu(
     input: Tensor,
     lower: _Number = 0.125,

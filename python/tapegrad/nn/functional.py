@@ -11,6 +11,7 @@ from tapegrad.nn._attention_functional import (
 from tapegrad.nn._loss_functional import (
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
 )
+from tapegrad.nn._normalization_functional import local_response_norm as local_response_norm
 from tapegrad.nn._pooling_functional import *  # type: ignore[assignment]  # noqa: F403
 from tapegrad.nn._resample_functional import *  # noqa: F403
 from tapegrad.nn._resample_functional import __all__ as _resample_all
@@ -21,8 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = [_name for _name in dir(_C._nn) if not _name.startswith("_")]
 __all__ += [_name for _name in _pooling_functional.__all__ if _name not in __all__]
-__all__ += ["gumbel_softmax", "log_softmax", "relu_", "sigmoid", "softmax", "softmin", "tanh"]
-__all__ += ["multi_head_attention_forward"]
+__all__ += [
+    "gumbel_softmax",
+    "local_response_norm",
+    "log_softmax",
+    "relu_",
+    "sigmoid",
+    "softmax",
+    "softmin",
+    "tanh",
+]
+__all__ += ["local_response_norm", "multi_head_attention_forward"]
 __all__ += ["triplet_margin_with_distance_loss"]
 __all__ += _resample_all
 

@@ -32,6 +32,9 @@ from tapegrad.nn.modules.activation import Tanhshrink as Tanhshrink
 from tapegrad.nn.modules.activation import Threshold as Threshold
 from tapegrad.nn.modules.adaptive import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss
 from tapegrad.nn.modules.attention import MultiheadAttention as MultiheadAttention
+from tapegrad.nn.modules.batchnorm import BatchNorm1d as BatchNorm1d
+from tapegrad.nn.modules.batchnorm import BatchNorm2d as BatchNorm2d
+from tapegrad.nn.modules.batchnorm import BatchNorm3d as BatchNorm3d
 from tapegrad.nn.modules.channelshuffle import ChannelShuffle as ChannelShuffle
 from tapegrad.nn.modules.container import ModuleDict as ModuleDict
 from tapegrad.nn.modules.container import ModuleList as ModuleList
@@ -56,6 +59,9 @@ from tapegrad.nn.modules.flatten import Flatten as Flatten
 from tapegrad.nn.modules.flatten import Unflatten as Unflatten
 from tapegrad.nn.modules.fold import Fold as Fold
 from tapegrad.nn.modules.fold import Unfold as Unfold
+from tapegrad.nn.modules.instancenorm import InstanceNorm1d as InstanceNorm1d
+from tapegrad.nn.modules.instancenorm import InstanceNorm2d as InstanceNorm2d
+from tapegrad.nn.modules.instancenorm import InstanceNorm3d as InstanceNorm3d
 from tapegrad.nn.modules.lazy import LazyModuleMixin as LazyModuleMixin
 from tapegrad.nn.modules.lazy_conv import LazyConv1d as LazyConv1d
 from tapegrad.nn.modules.lazy_conv import LazyConv2d as LazyConv2d
@@ -89,6 +95,10 @@ from tapegrad.nn.modules.loss import SoftMarginLoss as SoftMarginLoss
 from tapegrad.nn.modules.loss import TripletMarginLoss as TripletMarginLoss
 from tapegrad.nn.modules.loss import TripletMarginWithDistanceLoss as TripletMarginWithDistanceLoss
 from tapegrad.nn.modules.module import Module as Module
+from tapegrad.nn.modules.normalization import GroupNorm as GroupNorm
+from tapegrad.nn.modules.normalization import LayerNorm as LayerNorm
+from tapegrad.nn.modules.normalization import LocalResponseNorm as LocalResponseNorm
+from tapegrad.nn.modules.normalization import RMSNorm as RMSNorm
 from tapegrad.nn.modules.padding import CircularPad1d as CircularPad1d
 from tapegrad.nn.modules.padding import CircularPad2d as CircularPad2d
 from tapegrad.nn.modules.padding import CircularPad3d as CircularPad3d
@@ -162,6 +172,9 @@ __all__ = [
     "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Bilinear",
     "CTCLoss",
     "ChannelShuffle",
@@ -193,6 +206,7 @@ __all__ = [
     "FractionalMaxPool3d",
     "GRUCell",
     "GaussianNLLLoss",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -200,12 +214,16 @@ __all__ = [
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
     "LSTMCell",
+    "LayerNorm",
     "LazyConv1d",
     "LazyConv2d",
     "LazyConv3d",
@@ -216,6 +234,7 @@ __all__ = [
     "LazyModuleMixin",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
@@ -242,6 +261,7 @@ __all__ = [
     "PixelShuffle",
     "PixelUnshuffle",
     "PoissonNLLLoss",
+    "RMSNorm",
     "RNNBase",
     "RNNCell",
     "RNNCellBase",
