@@ -153,6 +153,25 @@ def test_group_norm(shape: Any, groups: int, dtype: Any) -> None:
     compare(lambda x: ours(x, groups, eps=0.1), lambda x: theirs(x, groups, eps=0.1), [x])
 
 
+def test_a_bias_without_a_weight() -> None:
+    x, b = draw(3, 4, 5), draw(5, seed=2)
+    compare(
+        lambda x, b: F.layer_norm(x, (5,), None, b),
+        lambda x, b: TF.layer_norm(x, (5,), None, b),
+        [x, b],
+    )
+    c = draw(4, seed=3)
+    compare(
+        lambda x, b: F.group_norm(x, 2, None, b), lambda x, b: TF.group_norm(x, 2, None, b), [x, c]
+    )
+    for f in (
+        lambda x, b: F.group_norm(x, 2, None, b),
+        lambda x, b: F.layer_norm(x.mT, (4,), None, b),
+    ):
+        inputs = [tg.tensor(a).requires_grad_() for a in (x, c)]
+        assert tg.autograd.gradgradcheck(f, inputs)
+
+
 @pytest.mark.parametrize("use_input_stats", [True, False])
 def test_instance_norm(use_input_stats: bool) -> None:
     x, w, b = draw(4, 3, 5, 6), draw(3, seed=2), draw(3, seed=3)

@@ -94,9 +94,9 @@ struct BatchNormBase : autograd::Rule {
           parameters);
     }
     if (gx.defined()) p.set(0, gx);
-    if (x->numel() == 0) return;  // zeros, which need not be said
-    if (gw.defined()) p.set(affine.weight_at(), gw);
-    if (gb.defined()) p.set(affine.bias_at(), gb);
+    const bool empty = x->numel() == 0;
+    if (gw.defined()) p.set(affine.weight_at(), empty ? zeros_like(gw) : gw);
+    if (gb.defined()) p.set(affine.bias_at(), empty ? zeros_like(gb) : gb);
   }
 
   /// Gradients of weight and bias, and g * weight.

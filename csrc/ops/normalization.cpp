@@ -158,9 +158,9 @@ struct RowNormRule : autograd::Rule {
           parameter);
     }
     if (p.needs(0)) p.set(0, gx);
-    if (x->numel() == 0) return;  // zeros, which need not be said
-    if (gw.defined()) p.set(affine.weight_at(), gw);
-    if (gb.defined()) p.set(affine.bias_at(), gb);
+    const bool empty = x->numel() == 0;
+    if (gw.defined()) p.set(affine.weight_at(), empty ? zeros_like(gw) : gw);
+    if (gb.defined()) p.set(affine.bias_at(), empty ? zeros_like(gb) : gb);
   }
 
   /// A parameter so that it broadcasts against the input.
