@@ -353,7 +353,7 @@ Raises:
 Example:
     >>> import tapegrad as tg
     >>> tg.nn.functional.rms_norm(tg.tensor([[3., -3.]]), (2,))
-    tensor([[ 1.0000, -1.0000]]))",
+    tensor([[ 1., -1.]]))",
             &rms_norm);
 TAPEGRAD_OP(kNN,
             "group_norm(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, "

@@ -84,7 +84,7 @@ class RMSNorm(Module):
 
     >>> import tapegrad as tg
     >>> tg.nn.RMSNorm(2)(tg.tensor([[3.0, -3.0]])).detach()
-    tensor([[ 1.0000, -1.0000]])
+    tensor([[ 1., -1.]])
     """
 
     weight: Parameter | None
