@@ -79,6 +79,52 @@ def test_backward_in_a_forked_child_and_a_fork_from_a_thread() -> None:
     assert out.strip() == "[0, 0]"
 
 
+@linux
+def test_forks_while_other_threads_are_inside_the_library() -> None:
+    """They hold locks at times, and in the child nobody would give these back."""
+    out = run_python(
+        """
+        import os, threading, time
+        import tapegrad as tg
+
+        w = tg.rand(64, requires_grad=True)
+        going = True
+        def work():
+            v = tg.rand(64, requires_grad=True)
+            while going:
+                y = v
+                for _ in range(200):
+                    y = y * 1.01 + w
+                y.sum().backward()
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for t in threads:
+            t.start()
+        hung = 0
+        for _ in range(250):
+            pid = os.fork()
+            if pid == 0:
+                x = tg.rand(64, requires_grad=True)
+                for _ in range(30):
+                    (x * 2 + w).sum().backward()
+                os._exit(0)
+            end = time.monotonic() + 10
+            while os.waitpid(pid, os.WNOHANG)[0] == 0:
+                time.sleep(0.0005)
+                if time.monotonic() > end:
+                    hung += 1
+                    os.kill(pid, 9)
+                    os.waitpid(pid, 0)
+                    break
+        going = False
+        for t in threads:
+            t.join()
+        print(hung)
+        """,
+        timeout=200,
+    )
+    assert int(out) == 0
+
+
 # --- 14: teams of changing size ------------------------------------------------------------------
 
 STATUS = """

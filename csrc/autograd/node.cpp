@@ -1,5 +1,10 @@
 #include "autograd/node.h"
 
+#include <pthread.h>
+
+#include <mutex>
+#include <new>
+
 #include "autograd/anomaly.h"
 #include "autograd/meta.h"
 #include "core/text.h"
@@ -62,9 +67,20 @@ NodeHooks& Node::make_hooks() {
   return *hooks_;
 }
 
+namespace {
+
+// A mutex in every node would cost 40 bytes; a collision of two nodes costs a moment of waiting.
+std::mutex mutexes[64];
+
+// In a forked child, those held by threads that do not exist there are made anew.
+void after_fork_in_child() {
+  for (std::mutex& mutex : mutexes) new (&mutex) std::mutex;
+}
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+
+}  // namespace
+
 std::mutex& Node::mutex_of(const Node* node) {
-  // A mutex in every node would cost 40 bytes; a collision of two nodes costs a moment of waiting.
-  static std::mutex mutexes[64];
   return mutexes[(reinterpret_cast<uintptr_t>(node) >> 6) % 64];
 }
 

@@ -1,5 +1,6 @@
 #include "core/allocator.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -65,6 +66,14 @@ struct alignas(64) FreeList {
 };
 
 FreeList free_lists[kClassCount];
+
+// A thread that does not exist in a forked child may have held a lock when it was forked. Nobody
+// holds one in the child, and a list is whole at any moment, so the locks are simply open.
+void after_fork_in_child() {
+  for (FreeList& list : free_lists) list.lock.unlock();
+}
+[[maybe_unused]] const int registered = pthread_atfork(nullptr, nullptr, after_fork_in_child);
+
 std::atomic<int64_t> allocated{0};
 std::atomic<int64_t> peak{0};
 std::atomic<int64_t> cached{0};

@@ -1,5 +1,7 @@
 #include "python/common.h"
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstdarg>
 #include <cstring>
@@ -30,6 +32,11 @@ Pending& pending() {
   static auto* state = new Pending;  // outlives the interpreter
   return *state;
 }
+
+// A fork must not leave the child a lock that a thread of the parent holds, or half a list.
+[[maybe_unused]] const int registered =
+    pthread_atfork([] { pending().mutex.lock(); }, [] { pending().mutex.unlock(); },
+                   [] { pending().mutex.unlock(); });
 
 bool interpreter_is_gone() {
 #if PY_VERSION_HEX >= 0x030D0000
