@@ -332,23 +332,23 @@ Tensor affine_grid(const Tensor& theta, IntSpan size, bool align_corners) {
           core::text("affine_grid: expected a positive size, got ", shape_string(size)));
     }
   }
-  // The column of each coordinate along its own axis; the sums broadcast to the grid.
-  const auto column = [&](int64_t k) {
-    Dims sizes(static_cast<int>(dims) + 2, 1);
-    sizes[0] = size[0];
-    sizes.back() = dims;
-    return reshape(select(theta, 2, k), sizes);
-  };
-  Tensor grid = column(dims);
-  for (int64_t k = dims - 1; k >= 0; --k) {
+  // Rows (x, y, 1) of all places, times the matrices: a product of few columns is what is fastest.
+  Dims sizes(IntSpan(size.data() + 2, static_cast<size_t>(dims)));
+  std::vector<Tensor> columns;
+  for (int64_t k = 0; k < dims; ++k) {
     const int64_t axis = dims - 1 - k;  // x, the first coordinate, runs along the last axis
-    Dims sizes(static_cast<int>(dims) + 2, 1);
-    sizes[static_cast<int>(axis) + 1] = size[static_cast<size_t>(axis) + 2];
-    const Tensor places =
-        axis_places(size[static_cast<size_t>(axis) + 2], align_corners, theta.dtype());
-    grid = grid + reshape(places, sizes) * column(k);
+    Dims own(static_cast<int>(dims), 1);
+    own[static_cast<int>(axis)] = sizes[static_cast<int>(axis)];
+    const Tensor places = axis_places(own[static_cast<int>(axis)], align_corners, theta.dtype());
+    columns.push_back(expand(reshape(places, own), sizes));
   }
-  return grid;
+  columns.push_back(ones(sizes, theta.dtype()));
+  const Tensor rows = reshape(stack(columns, -1), {1, -1, dims + 1});
+  const int64_t count = rows.size(1);
+  const Tensor grid = bmm(expand(rows, {size[0], count, dims + 1}), transpose(theta, 1, 2));
+  sizes.insert(0, size[0]);
+  sizes.push_back(dims);
+  return reshape(grid, sizes);
 }
 
 TAPEGRAD_OP(

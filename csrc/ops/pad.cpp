@@ -2,8 +2,10 @@
 #include <algorithm>
 
 #include "autograd/entry.h"
+#include "core/launch.h"
 #include "core/text.h"
 #include "kernels/copy.h"
+#include "kernels/pixels.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
@@ -59,6 +61,63 @@ Dims padded_sizes(const Tensor& input, const Margins& m) {
   return sizes;
 }
 
+/// Where the elements of a padded dimension come from; -1: from nowhere.
+using Places = std::vector<int32_t>;
+
+Places constant_places(int64_t size, int64_t before, int64_t after) {
+  Places places;
+  for (int64_t i = 0; i < size + before + after; ++i) {
+    const int64_t at = i - before;
+    places.push_back(static_cast<int32_t>(at < 0 || at >= size ? -1 : at));
+  }
+  return places;
+}
+
+/// The dimensions that the kernel pads; those before are left as they are.
+constexpr int kPaddedDims = 3;
+
+bool pads_last_only(const Margins& m) {
+  for (int d = 0; d < m.before.size() - kPaddedDims; ++d) {
+    if (m.before[d] != 0 || m.after[d] != 0) return false;
+  }
+  return true;
+}
+
+/// Pads the last dimensions of a contiguous tensor, places(d) telling how.
+template <class F>
+Tensor pad_last(const Tensor& x, const Margins& m, Scalar value, F places) {
+  Tensor result = core::make_tensor(padded_sizes(x, m), x.dtype());
+  if (result.numel() == 0) return result;
+  const auto ndim = static_cast<int>(x.dim());
+  kernels::PadImages p;
+  p.item_size = static_cast<int>(item_size(x.dtype()));
+  p.outer = 1;
+  int64_t* in[] = {&p.d_in, &p.h_in, &p.w_in};
+  int64_t* out[] = {&p.d_out, &p.h_out, &p.w_out};
+  Places tables;
+  for (int k = 0; k < kPaddedDims; ++k) {
+    const int d = ndim - kPaddedDims + k;
+    if (d >= 0) {
+      *in[k] = x.size(d);
+      *out[k] = result.size(d);
+      const Places own = places(d);
+      tables.insert(tables.end(), own.begin(), own.end());
+    } else {
+      tables.push_back(0);
+    }
+  }
+  for (int d = 0; d < ndim - kPaddedDims; ++d) p.outer *= x.size(d);
+  if (ndim > 0) {
+    const int64_t left = std::max<int64_t>(0, m.before.back());
+    p.middle = std::min(left, p.w_out);
+    p.count = std::max<int64_t>(0, p.w_out - left - std::max<int64_t>(0, m.after.back()));
+  }
+  core::write_scalar(&p.value, x.dtype(), value);
+  const Tensor table = from_values(tables, {static_cast<int64_t>(tables.size())});
+  core::launch(&kernels::pad_images, {core::out(result), core::in(x), core::in(table)}, p);
+  return result;
+}
+
 struct ConstantPadRule : autograd::Rule {
   static constexpr const char* name = "ConstantPadNd";
   Margins margins;
@@ -72,6 +131,11 @@ struct ConstantPadRule : autograd::Rule {
   }
   Tensor forward(Inputs in) const {
     const Tensor& x = in[0];
+    if (x.is_contiguous() && x.dim() > 0 && x.numel() > 0 && pads_last_only(margins)) {
+      return pad_last(x, margins, value, [&](int d) {
+        return constant_places(x.size(d), margins.before[d], margins.after[d]);
+      });
+    }
     Tensor result = core::make_tensor(padded_sizes(x, margins), x.dtype());
     kernels::fill_values(result, value);
     // The window that both share.
@@ -105,11 +169,9 @@ struct ConstantPadRule : autograd::Rule {
 enum class Border : uint8_t { Reflect, Replicate, Circular };
 
 /// The element that stands at each place of a padded dimension.
-Tensor border_index(Border border, int64_t size, int64_t before, int64_t after) {
-  const int64_t total = size + before + after;
-  Tensor index = empty({total}, DType::Int64);
-  auto* out = index.data_ptr<int64_t>();
-  for (int64_t i = 0; i < total; ++i) {
+Places border_places(Border border, int64_t size, int64_t before, int64_t after) {
+  Places places;
+  for (int64_t i = 0; i < size + before + after; ++i) {
     int64_t at = i - before;
     switch (border) {
       case Border::Reflect:
@@ -123,10 +185,45 @@ Tensor border_index(Border border, int64_t size, int64_t before, int64_t after) 
         at = (at % size + size) % size;
         break;
     }
-    out[i] = at;
+    places.push_back(static_cast<int32_t>(at));
   }
-  return index;
+  return places;
 }
+
+/// Margins of the tensor's own elements; the derivative adds them to where they came from.
+struct BorderPadRule : autograd::Rule {
+  static constexpr const char* name = "PadByBorder";
+  static constexpr bool linear = true;
+  Margins margins;
+  Border border;
+
+  BorderPadRule shifted() const {
+    BorderPadRule rule = *this;
+    rule.margins.before.insert(0, 0);
+    rule.margins.after.insert(0, 0);
+    return rule;
+  }
+  Tensor forward(Inputs in) const {
+    const Tensor x = contiguous(in[0]);
+    return pad_last(x, margins, 0, [&](int d) {
+      return border_places(border, x.size(d), margins.before[d], margins.after[d]);
+    });
+  }
+  void pull(Pull& p) const {
+    Tensor gradient = p.grad();
+    const IntSpan sizes = p.input_sizes(0);
+    for (int d = 0; d < margins.before.size(); ++d) {
+      if (margins.before[d] == 0 && margins.after[d] == 0) continue;
+      const int64_t size = sizes[static_cast<size_t>(d)];
+      const Places places = border_places(border, size, margins.before[d], margins.after[d]);
+      const Tensor index = from_values(places, {static_cast<int64_t>(places.size())});
+      Dims smaller(gradient.sizes());
+      smaller[d] = size;
+      gradient = index_add(zeros(smaller, gradient.dtype()), d, to(index, DType::Int64), gradient);
+    }
+    p.set(0, gradient);
+  }
+};
 
 void check_border(const char* mode, Border border, const Tensor& input, IntSpan pad,
                   const Margins& m) {
@@ -153,14 +250,7 @@ Tensor pad_by_border(const char* mode, Border border, const Tensor& input, IntSp
   const Margins m = margins_of(input, pad);
   check_border(mode, border, input, pad, m);
   padded_sizes(input, m);
-  Tensor result = input;
-  for (int64_t d = 0; d < input.dim(); ++d) {
-    const auto at = static_cast<int>(d);
-    if (m.before[at] == 0 && m.after[at] == 0) continue;
-    const int64_t size = input.sizes()[static_cast<size_t>(d)];
-    result = index_select(result, d, border_index(border, size, m.before[at], m.after[at]));
-  }
-  return result.impl() == input.impl() ? clone(input) : result;
+  return autograd::enter(BorderPadRule{{}, m, border}, input);
 }
 
 Tensor pad(const Tensor& input, IntSpan pad, std::string_view mode, std::optional<double> value) {

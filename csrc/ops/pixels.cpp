@@ -1,5 +1,8 @@
 // Channels into pixels and back: pixel_shuffle, pixel_unshuffle, channel_shuffle.
-#include "core/tensor_impl.h"
+#include "kernels/pixels.h"
+
+#include "autograd/entry.h"
+#include "core/launch.h"
 #include "core/text.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
@@ -26,44 +29,62 @@ Dims with_last(const Tensor& input, std::initializer_list<int64_t> last) {
   return sizes;
 }
 
-/// Reorders the last `order.size()` dimensions.
-Tensor permute_last(const Tensor& x, std::initializer_list<int> order) {
-  const auto lead = static_cast<int>(x.dim()) - static_cast<int>(order.size());
-  Dims dims;
-  for (int d = 0; d < lead; ++d) dims.push_back(d);
-  for (const int d : order) dims.push_back(lead + d);
-  return permute(x, dims);
-}
+/// (*, c r r, h, w) to (*, c, h r, w r), or with `kBack` the other way.
+template <bool kBack>
+struct PixelsRule : autograd::Rule {
+  static constexpr const char* name = kBack ? "PixelUnshuffle" : "PixelShuffle";
+  static constexpr bool linear = true;
+  static constexpr bool leading = true;
+  int64_t r = 1;
+
+  Tensor forward(autograd::Inputs in) const {
+    const Tensor x = contiguous(in[0]);
+    const int64_t c = x.size(-3), h = x.size(-2), w = x.size(-1);
+    const Dims sizes =
+        kBack ? with_last(x, {c * r * r, h / r, w / r}) : with_last(x, {c / (r * r), h * r, w * r});
+    Tensor result = core::make_tensor(sizes, x.dtype());
+    if (result.numel() == 0) return result;
+    kernels::ShufflePixels p;
+    p.item_size = static_cast<int>(item_size(x.dtype()));
+    p.back = kBack;
+    p.r = r;
+    p.h = kBack ? h / r : h;
+    p.w = kBack ? w / r : w;
+    p.planes = x.numel() / (r * r * p.h * p.w);
+    core::launch(&kernels::shuffle_pixels, {core::out(result), core::in(x)}, p);
+    return result;
+  }
+  void pull(autograd::Pull& p) const {
+    p.set(0, autograd::enter(PixelsRule<!kBack>{{}, r}, p.grad()));
+  }
+};
 
 }  // namespace
 
 Tensor pixel_shuffle(const Tensor& input, int64_t upscale_factor) {
   const int64_t r = upscale_factor;
   check_images("pixel_shuffle", input, "upscale_factor", r);
-  const int64_t channels = input.size(-3), h = input.size(-2), w = input.size(-1);
+  const int64_t channels = input.size(-3);
   if (channels % (r * r) != 0) {
     throw ShapeError(
         core::text("pixel_shuffle: expected a number of channels divisible by "
                    "upscale_factor^2 = ",
                    r * r, ", got ", channels, " in the ", core::describe(input)));
   }
-  const int64_t c = channels / (r * r);
-  const Tensor split = reshape(input, with_last(input, {c, r, r, h, w}));
-  return reshape(permute_last(split, {0, 3, 1, 4, 2}), with_last(input, {c, h * r, w * r}));
+  return autograd::enter(PixelsRule<false>{{}, r}, input);
 }
 
 Tensor pixel_unshuffle(const Tensor& input, int64_t downscale_factor) {
   const int64_t r = downscale_factor;
   check_images("pixel_unshuffle", input, "downscale_factor", r);
-  const int64_t c = input.size(-3), h = input.size(-2), w = input.size(-1);
+  const int64_t h = input.size(-2), w = input.size(-1);
   if (h % r != 0 || w % r != 0) {
     throw ShapeError(
         core::text("pixel_unshuffle: expected a height and a width divisible by "
                    "downscale_factor = ",
                    r, ", got a ", core::describe(input)));
   }
-  const Tensor split = reshape(input, with_last(input, {c, h / r, r, w / r, r}));
-  return reshape(permute_last(split, {0, 2, 4, 1, 3}), with_last(input, {c * r * r, h / r, w / r}));
+  return autograd::enter(PixelsRule<true>{{}, r}, input);
 }
 
 Tensor channel_shuffle(const Tensor& input, int64_t groups) {

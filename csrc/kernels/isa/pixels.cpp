@@ -1,0 +1,113 @@
+// Loops of kernels/pixels.h: whole rows, which one task writes.
+#include "kernels/pixels.h"
+
+#include "core/parallel.h"
+
+namespace tapegrad::kernels::TAPEGRAD_ISA {
+namespace {
+
+constexpr int64_t kGrain = 32768;  // elements that are worth a thread
+
+constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/// Calls f(T()) with a type of that size.
+template <class F>
+void by_size(int size, F f) {
+  if (size == 1)
+    f(uint8_t());
+  else if (size == 2)
+    f(uint16_t());
+  else if (size == 4)
+    f(uint32_t());
+  else
+    f(uint64_t());
+}
+
+template <class T>
+void copy_row(T* to, const T* from, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+}
+
+template <class T>
+void run_shuffle(T* out, const T* in, const ShufflePixels& p) {
+  const int64_t r = p.r, w = p.w, part = p.h * w;  // elements between the parts of a row
+  core::parallel_for(
+      0, p.planes * r * p.h, larger(1, kGrain / larger(1, r * w)), [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          const int64_t y = t / r % p.h, i = t % r, plane = t / (r * p.h);
+          const int64_t split = ((plane * r + i) * r * p.h + y) * w, joined = t * r * w;
+          if (p.back) {
+            T* to = out + split;
+            const T* from = in + joined;
+            for (int64_t j = 0; j < r; ++j) {
+              for (int64_t x = 0; x < w; ++x) to[j * part + x] = from[x * r + j];
+            }
+          } else if (r == 2) {
+            T* to = out + joined;
+            const T *a = in + split, *b = a + part;
+            for (int64_t x = 0; x < w; ++x) {
+              to[2 * x] = a[x];
+              to[2 * x + 1] = b[x];
+            }
+          } else {
+            T* to = out + joined;
+            for (int64_t j = 0; j < r; ++j) {
+              for (int64_t x = 0; x < w; ++x) to[x * r + j] = in[split + j * part + x];
+            }
+          }
+        }
+      });
+}
+
+template <class T>
+struct Padding {
+  const PadImages& p;
+  const int32_t* columns;
+  T value;
+
+  T at(const T* row, int64_t x) const { return columns[x] < 0 ? value : row[columns[x]]; }
+  void row(T* out, const T* in) const {
+    if (!in) {
+      for (int64_t x = 0; x < p.w_out; ++x) out[x] = value;
+      return;
+    }
+    for (int64_t x = 0; x < p.middle; ++x) out[x] = at(in, x);
+    if (p.count > 0) copy_row(out + p.middle, in + columns[p.middle], p.count);
+    for (int64_t x = p.middle + p.count; x < p.w_out; ++x) out[x] = at(in, x);
+  }
+};
+
+template <class T>
+void run_pad(T* out, const T* in, const int32_t* tables, const PadImages& p) {
+  const int32_t *planes = tables, *rows = planes + p.d_out;
+  const Padding<T> padding{p, rows + p.h_out, static_cast<T>(p.value)};
+  core::parallel_for(0, p.outer * p.d_out * p.h_out, larger(1, kGrain / larger(1, p.w_out)),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t t = begin; t < end; ++t) {
+                         const int64_t y = rows[t % p.h_out], z = planes[t / p.h_out % p.d_out];
+                         const int64_t image = t / (p.h_out * p.d_out);
+                         const T* from = in + ((image * p.d_in + z) * p.h_in + y) * p.w_in;
+                         padding.row(out + t * p.w_out, y < 0 || z < 0 ? nullptr : from);
+                       }
+                     });
+}
+
+}  // namespace
+
+void shuffle_pixels(void* const* data, const ShufflePixels& p) {
+  by_size(p.item_size, [&](auto type) {
+    using T = decltype(type);
+    run_shuffle(static_cast<T*>(data[0]), static_cast<const T*>(data[1]), p);
+  });
+}
+
+void pad_images(void* const* data, const PadImages& p) {
+  by_size(p.item_size, [&](auto type) {
+    using T = decltype(type);
+    run_pad(static_cast<T*>(data[0]), static_cast<const T*>(data[1]),
+            static_cast<const int32_t*>(data[2]), p);
+  });
+}
+
+}  // namespace tapegrad::kernels::TAPEGRAD_ISA
