@@ -8,11 +8,11 @@
 
 namespace tapegrad::kernels {
 
-/// (planes, r, r, h, w) to (planes, h r, w r), or with `back` the other way.
+/// (planes, rows, r, h, w) to (planes, h rows, w r), or with `back` the other way.
 struct ShufflePixels {
   int item_size = 4;
   bool back = false;
-  int64_t planes = 0, r = 1, h = 0, w = 0;
+  int64_t planes = 0, rows = 1, r = 1, h = 1, w = 0;
 };
 
 /// (outer, d, h, w) to the same with other sizes. Tables (int32) say where each plane, row and

@@ -45,7 +45,7 @@ struct Bags {
 enum class SampleMode : uint8_t { Bilinear, Nearest, Bicubic };
 enum class SampleBorder : uint8_t { Zeros, Border, Reflection };
 
-/// Images (n, channels, d, h, w) sampled at `places` places of each; d is 1 in two dimensions.
+/// Images (n, d, h, w, channels) sampled at `places` places of each; d is 1 in two dimensions.
 struct GridSample {
   bool is_double = false;
   bool align_corners = false;
@@ -70,7 +70,7 @@ TAPEGRAD_KERNEL(fold_blocks, Blocks)
 TAPEGRAD_KERNEL(bag_sum, Bags)
 /// the row (int64, -1 for an empty bag) that has the maximum, table, row numbers, starts.
 TAPEGRAD_KERNEL(bag_argmax, Bags)
-/// out (n, channels, places), images, grid (n, places, dims).
+/// out (n, places, channels), images, grid (n, places, dims).
 TAPEGRAD_KERNEL(grid_sample, GridSample)
 /// gradient of the images, gradient of the grid (each may be none), gradient of the result, images,
 /// grid.

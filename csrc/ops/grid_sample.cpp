@@ -3,6 +3,7 @@
 #include "core/launch.h"
 #include "core/text.h"
 #include "core/warning.h"
+#include "kernels/pixels.h"
 #include "kernels/resample.h"
 #include "ops/reduce_geometry.h"
 #include "ops/registry.h"
@@ -21,6 +22,7 @@ using kernels::SampleBorder;
 using kernels::SampleMode;
 
 constexpr double kCubic = -0.75;
+constexpr int64_t kFewChannels = 8;  // are moved one by one
 
 /// The pixels along one axis that count for each place, in operations: for derivatives of
 /// derivatives. The kernel's twin (kernels/isa/grid_sample.cpp).
@@ -129,35 +131,60 @@ struct GridSampleRule : autograd::Rule {
     p.places = grid.size(1);
     return p;
   }
-  Tensor forward(Inputs in) const {
-    const Tensor x = contiguous(in[0]), grid = contiguous(in[1]);
-    Tensor result = core::make_tensor({x.size(0), x.size(1), grid.size(1)}, x.dtype());
-    if (result.numel() > 0) {
-      core::launch(&kernels::grid_sample, {core::out(result), core::in(x), core::in(grid)},
-                   sized(x, grid));
+  /// The kernel's order: the channels of a pixel side by side.
+  static Tensor channels_last(const Tensor& x) {
+    const int64_t channels = x.size(1);
+    if (x.is_contiguous() && channels > 1 && channels <= kFewChannels && x.numel() > 0) {
+      Dims sizes(x.sizes());
+      sizes.erase(1);
+      sizes.push_back(channels);
+      const Tensor result = core::make_tensor(sizes, x.dtype());
+      kernels::ShufflePixels p;
+      p.item_size = static_cast<int>(item_size(x.dtype()));
+      p.planes = x.size(0);
+      p.r = channels;
+      p.w = x.numel() / (p.planes * channels);
+      core::launch(&kernels::shuffle_pixels, {core::out(result), core::in(x)}, p);
+      return result;
     }
-    return result;
+    return contiguous(permute(x, x.dim() == 5 ? IntSpan{0, 2, 3, 4, 1} : IntSpan{0, 2, 1}));
+  }
+  /// Back, with the memory as it is where `like` has it so too.
+  static Tensor channels_first(const Tensor& x, const Tensor& like) {
+    const Tensor result = permute(x, x.dim() == 5 ? IntSpan{0, 4, 1, 2, 3} : IntSpan{0, 2, 1});
+    return like.is_contiguous() ? contiguous(result) : result;
+  }
+  Tensor forward(Inputs in) const {
+    const Tensor x = channels_last(in[0]), grid = contiguous(in[1]);
+    const GridSample p = sized(in[0], grid);
+    const Tensor result = core::make_tensor({p.n, p.places, p.channels}, x.dtype());
+    if (result.numel() > 0)
+      core::launch(&kernels::grid_sample, {core::out(result), core::in(x), core::in(grid)}, p);
+    return channels_first(result, in[0]);
   }
   void pull(Pull& p) const {
     const Tensor x = p.input(0), grid = p.input(1);
-    const Tensor& g = p.grad();
-    if (is_watched({&x, &grid, &g}))
+    if (is_watched({&x, &grid, &p.grad()}))
       in_operations(p, x, grid);
     else
-      by_kernel(p, contiguous(x), contiguous(grid), contiguous(g));
+      by_kernel(p, x, contiguous(grid));
   }
-  void by_kernel(Pull& p, const Tensor& x, const Tensor& grid, const Tensor& g) const {
-    const auto room = [&](int i, const Tensor& like) {
-      return p.needs(i) ? zeros(like.sizes(), like.dtype()) : Tensor();
-    };
-    const Tensor of_images = room(0, x), of_grid = room(1, grid);
+  void by_kernel(Pull& p, const Tensor& images, const Tensor& grid) const {
+    const Tensor x = channels_last(images), g = channels_last(p.grad());
+    const bool empty = g.numel() == 0;
+    const Tensor of_images = !p.needs(0) ? Tensor()
+                             : empty     ? zeros(x.sizes(), x.dtype())
+                                         : core::make_tensor(x.sizes(), x.dtype());
+    const Tensor of_grid = p.needs(1) ? zeros(grid.sizes(), grid.dtype()) : Tensor();
     const auto operand = [](const Tensor& t) { return t.defined() ? core::out(t) : core::none(); };
-    if (g.numel() > 0) {
+    const bool flat = sample.mode == SampleMode::Nearest;  // in the grid
+    if (!empty) {
       core::launch(&kernels::grid_sample_gradient,
-                   {operand(of_images), operand(of_grid), core::in(g), core::in(x), core::in(grid)},
-                   sized(x, grid));
+                   {operand(of_images), flat ? core::none() : operand(of_grid), core::in(g),
+                    core::in(x), core::in(grid)},
+                   sized(images, grid));
     }
-    if (p.needs(0)) p.set(0, of_images);
+    if (p.needs(0)) p.set(0, channels_first(of_images, images));
     if (p.needs(1)) p.set(1, of_grid);
   }
   void in_operations(Pull& p, const Tensor& x, const Tensor& grid) const;

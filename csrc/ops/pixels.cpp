@@ -47,7 +47,7 @@ struct PixelsRule : autograd::Rule {
     kernels::ShufflePixels p;
     p.item_size = static_cast<int>(item_size(x.dtype()));
     p.back = kBack;
-    p.r = r;
+    p.rows = p.r = r;
     p.h = kBack ? h / r : h;
     p.w = kBack ? w / r : w;
     p.planes = x.numel() / (r * r * p.h * p.w);

@@ -1,6 +1,7 @@
 // Sampling of images at given places, and its gradients. A block of places gets its taps (an offset
-// and a weight for each pixel that counts) once for all channels. Every element of a result is
-// written by one task, in a fixed order.
+// and a weight for each pixel that counts) at once; the channels of a pixel lie side by side, so
+// that a tap is a short line of numbers. Every element of a result is written by one task, in a
+// fixed order.
 #include "core/parallel.h"
 #include "kernels/isa/vector_math.h"
 #include "kernels/resample.h"
@@ -9,7 +10,8 @@ namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
 
 constexpr int64_t kBlock = 64;        // places
-constexpr int64_t kChannels = 8;      // that share the taps in the gradient of the images
+constexpr int64_t kChannels = 32;     // that a task of the gradient of the images takes
+constexpr int64_t kLine = 16;         // partial sums of a product of lines
 constexpr int kMostTaps = 16;         // 4 x 4, 2 x 2 x 2
 constexpr int64_t kGrain = 16384;     // pixels that are worth a thread
 constexpr int32_t kOutside = -1;      // an offset: this tap counts as zero
@@ -38,11 +40,12 @@ struct Axis {
   }
 
   /// The place in the image that stands for x, and the derivative of that.
+  template <SampleBorder kBorder>
   TAPEGRAD_INLINE T folded(T x, T& slope) const {
     slope = T(1);
-    if (border == SampleBorder::Zeros) return bounded(x);
+    if constexpr (kBorder == SampleBorder::Zeros) return bounded(x);
     const T most = static_cast<T>(size - 1);
-    if (border == SampleBorder::Reflection) {
+    if constexpr (kBorder == SampleBorder::Reflection) {
       const T d = x - low;
       const T a = abs(d);
       const T flips = floor(a / span);
@@ -69,17 +72,18 @@ struct Axis {
 /// The pixels along one axis that count for each place of a block.
 template <class T>
 struct AxisTaps {
-  int count;
+  int count = 0;
   alignas(64) int32_t index[4][kBlock];
   alignas(64) T weight[4][kBlock];
   alignas(64) T slope[4][kBlock];  // d weight / d coordinate of the grid
 
-  void linear(const Axis<T>& axis, const T* x, int64_t n) {
+  template <SampleBorder kBorder>
+  void linear(const Axis<T> axis, const T* x, int64_t n) {
     count = 2;
 #pragma omp simd
     for (int64_t j = 0; j < n; ++j) {
       T m;
-      const T at = axis.folded(x[j] * axis.scale + axis.offset, m);
+      const T at = axis.template folded<kBorder>(x[j] * axis.scale + axis.offset, m);
       const T down = floor(at);
       index[0][j] = axis.index(down);
       index[1][j] = axis.index(down + T(1));
@@ -89,17 +93,20 @@ struct AxisTaps {
       slope[1][j] = m * axis.scale;
     }
   }
-  void nearest(const Axis<T>& axis, const T* x, int64_t n) {
+  template <SampleBorder kBorder>
+  void nearest(const Axis<T> axis, const T* x, int64_t n) {
     count = 1;
 #pragma omp simd
     for (int64_t j = 0; j < n; ++j) {
       T m;
-      index[0][j] = axis.index(round(axis.folded(x[j] * axis.scale + axis.offset, m)));
+      index[0][j] =
+          axis.index(round(axis.template folded<kBorder>(x[j] * axis.scale + axis.offset, m)));
       weight[0][j] = T(1);
       slope[0][j] = T(0);
     }
   }
-  void cubic(const Axis<T>& axis, const T* x, int64_t n) {
+  template <SampleBorder kBorder>
+  void cubic(const Axis<T> axis, const T* x, int64_t n) {
     count = 4;
     const T a = T(kCubic);
 #pragma omp simd
@@ -112,13 +119,31 @@ struct AxisTaps {
         const T d = abs(t - static_cast<T>(k - 1));
         const T sign = k < 2 ? axis.scale : -axis.scale;
         const bool near = k == 1 || k == 2;
-        index[k][j] = axis.index(axis.folded(down + static_cast<T>(k - 1), m));
+        index[k][j] = axis.index(axis.template folded<kBorder>(down + static_cast<T>(k - 1), m));
         weight[k][j] = near ? ((a + T(2)) * d - (a + T(3))) * d * d + T(1)
                             : ((a * d - T(5) * a) * d + T(8) * a) * d - T(4) * a;
         slope[k][j] = sign * (near ? (T(3) * (a + T(2)) * d - T(2) * (a + T(3))) * d
                                    : (T(3) * a * d - T(10) * a) * d + T(8) * a);
       }
     }
+  }
+
+  template <SampleBorder kBorder>
+  void find_within(SampleMode mode, const Axis<T>& axis, const T* x, int64_t n) {
+    if (mode == SampleMode::Bilinear)
+      linear<kBorder>(axis, x, n);
+    else if (mode == SampleMode::Nearest)
+      nearest<kBorder>(axis, x, n);
+    else
+      cubic<kBorder>(axis, x, n);
+  }
+  [[gnu::noinline]] void find(SampleMode mode, const Axis<T>& axis, const T* x, int64_t n) {
+    if (axis.border == SampleBorder::Zeros)
+      find_within<SampleBorder::Zeros>(mode, axis, x, n);
+    else if (axis.border == SampleBorder::Border)
+      find_within<SampleBorder::Border>(mode, axis, x, n);
+    else
+      find_within<SampleBorder::Reflection>(mode, axis, x, n);
   }
 };
 
@@ -129,25 +154,62 @@ struct Taps {
   alignas(64) T weight[kMostTaps][kBlock];
 };
 
-template <class T>
+/// The channels of a pixel: as many as `kCount` says, or any number (0).
+template <class T, int kCount>
+struct Line {
+  int64_t n;
+  TAPEGRAD_INLINE int64_t size() const { return kCount > 0 ? kCount : n; }
+
+  TAPEGRAD_INLINE void clear(T* out) const {
+    for (int64_t c = 0; c < size(); ++c) out[c] = T(0);
+  }
+  TAPEGRAD_INLINE void add(T* out, T a, const T* x) const {
+#pragma omp simd
+    for (int64_t c = 0; c < size(); ++c) out[c] += a * x[c];
+  }
+  TAPEGRAD_INLINE void four(T* out, const T* a, const T* const* x) const {
+    const T a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];
+    const T *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
+#pragma omp simd
+    for (int64_t c = 0; c < size(); ++c) out[c] = a0 * x0[c] + a1 * x1[c] + a2 * x2[c] + a3 * x3[c];
+  }
+  TAPEGRAD_INLINE T dot(const T* x, const T* y) const {
+    if constexpr (kCount > 0) {
+      T sum = T(0);
+      for (int64_t c = 0; c < kCount; ++c) sum += x[c] * y[c];
+      return sum;
+    } else {
+      alignas(64) T sums[kLine];
+      for (int64_t j = 0; j < kLine; ++j) sums[j] = T(0);
+      int64_t c = 0;
+      for (; c + kLine <= n; c += kLine) {
+#pragma omp simd
+        for (int64_t j = 0; j < kLine; ++j) sums[j] += x[c + j] * y[c + j];
+      }
+      for (int64_t j = 0; c + j < n; ++j) sums[j] += x[c + j] * y[c + j];
+      for (int64_t width = kLine / 2; width > 0; width /= 2) {
+        for (int64_t j = 0; j < width; ++j) sums[j] += sums[j + width];
+      }
+      return sums[0];
+    }
+  }
+};
+
+template <class T, int kCount>
 struct Sampler {
   const GridSample& p;
   Axis<T> x, y, z;
-  explicit Sampler(const GridSample& parameters) : p(parameters), x(p.w, p), y(p.h, p), z(p.d, p) {}
+  Line<T, kCount> line;
+  explicit Sampler(const GridSample& parameters)
+      : p(parameters), x(p.w, p), y(p.h, p), z(p.d, p), line{p.channels} {}
 
-  int64_t plane() const { return p.d * p.h * p.w; }
+  int64_t image() const { return p.d * p.h * p.w * p.channels; }
 
   void axis_taps(AxisTaps<T>* axes, const T* grid, int64_t n) const {
     alignas(64) T at[kBlock];
     for (int a = 0; a < p.dims; ++a) {
       for (int64_t j = 0; j < n; ++j) at[j] = grid[j * p.dims + a];
-      const Axis<T>& axis = a == 0 ? x : a == 1 ? y : z;
-      if (p.mode == SampleMode::Bilinear)
-        axes[a].linear(axis, at, n);
-      else if (p.mode == SampleMode::Nearest)
-        axes[a].nearest(axis, at, n);
-      else
-        axes[a].cubic(axis, at, n);
+      axes[a].find(p.mode, a == 0 ? x : a == 1 ? y : z, at, n);
     }
   }
 
@@ -178,21 +240,6 @@ struct Sampler {
     }
   }
 
-  static void gather(T* out, const T* image, const Taps<T>& taps, int64_t n) {
-    for (int t = 0; t < taps.count; ++t) {
-      const int32_t* offset = taps.offset[t];
-      const T* weight = taps.weight[t];
-      const bool first = t == 0;
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
-        const int32_t at = offset[j];
-        const T pixel = image[at < 0 ? 0 : at];
-        const T value = at < 0 ? T(0) : weight[j] * pixel;
-        out[j] = first ? value : out[j] + value;
-      }
-    }
-  }
-
   /// f(sample, first place, places) for all blocks, on threads.
   template <class F>
   void for_blocks(F f) const {
@@ -206,14 +253,36 @@ struct Sampler {
                        });
   }
 
+  void sample(T* out, const T* images, const Taps<T>& taps, int64_t j) const {
+    if (taps.count == 4) {
+      const T* pixels[4];
+      T weights[4];
+      bool inside = true;
+      for (int t = 0; t < 4; ++t) {
+        inside = inside && taps.offset[t][j] >= 0;
+        pixels[t] = images + taps.offset[t][j] * p.channels;
+        weights[t] = taps.weight[t][j];
+      }
+      if (inside) {
+        line.four(out, weights, pixels);
+        return;
+      }
+    }
+    line.clear(out);
+    for (int t = 0; t < taps.count; ++t) {
+      const int64_t at = taps.offset[t][j];
+      if (at >= 0) line.add(out, taps.weight[t][j], images + at * p.channels);
+    }
+  }
+
   void forward(T* out, const T* images, const T* grid) const {
     for_blocks([&](int64_t i, int64_t first, int64_t n) {
       AxisTaps<T> axes[3];
       Taps<T> all;
       axis_taps(axes, grid + (i * p.places + first) * p.dims, n);
       taps(axes, n, -1, all);
-      for (int64_t c = i * p.channels; c < (i + 1) * p.channels; ++c)
-        gather(out + c * p.places + first, images + c * plane(), all, n);
+      for (int64_t j = 0; j < n; ++j)
+        sample(out + (i * p.places + first + j) * p.channels, images + i * image(), all, j);
     });
   }
 
@@ -221,68 +290,84 @@ struct Sampler {
     for_blocks([&](int64_t i, int64_t first, int64_t n) {
       AxisTaps<T> axes[3];
       Taps<T> all;
-      T* out = gradient + (i * p.places + first) * p.dims;
-      axis_taps(axes, grid + (i * p.places + first) * p.dims, n);
+      alignas(64) T products[kMostTaps][kBlock];
+      const int64_t start = i * p.places + first;
+      axis_taps(axes, grid + start * p.dims, n);
       for (int a = 0; a < p.dims; ++a) {
-        alignas(64) T sum[kBlock], sampled[kBlock];
-        for (int64_t j = 0; j < kBlock; ++j) sum[j] = T(0);
         taps(axes, n, a, all);
-        for (int64_t c = i * p.channels; c < (i + 1) * p.channels; ++c) {
-          gather(sampled, images + c * plane(), all, n);
-          const T* upstream = g + c * p.places + first;
-#pragma omp simd
-          for (int64_t j = 0; j < n; ++j) sum[j] += upstream[j] * sampled[j];
+        for (int64_t j = 0; j < n; ++j) {
+          T sum = T(0);
+          for (int t = 0; t < all.count; ++t) {
+            const int64_t at = all.offset[t][j];
+            if (at < 0) continue;
+            if (a == 0) {
+              products[t][j] =
+                  line.dot(g + (start + j) * p.channels, images + i * image() + at * p.channels);
+            }
+            sum += all.weight[t][j] * products[t][j];
+          }
+          gradient[(start + j) * p.dims + a] = sum;
         }
-        for (int64_t j = 0; j < n; ++j) out[j * p.dims + a] = sum[j];
       }
     });
   }
 
-  static void scatter(T* image, const T* g, const Taps<T>& taps, int64_t n) {
-    for (int64_t j = 0; j < n; ++j) {
-      for (int t = 0; t < taps.count; ++t) {
-        const int32_t at = taps.offset[t][j];
-        if (at >= 0) image[at] += taps.weight[t][j] * g[j];
-      }
-    }
-  }
-
   void image_gradient(T* gradient, const T* g, const T* grid) const {
-    const int64_t groups = (p.channels + kChannels - 1) / kChannels;
+    const int64_t groups = kCount > 0 ? 1 : (p.channels + kChannels - 1) / kChannels;
     const int64_t grain = larger(1, kGrain / (kChannels * larger(1, p.places)));
     core::parallel_for(0, p.n * groups, grain, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
-        const int64_t i = task / groups, from = i * p.channels + task % groups * kChannels;
-        const int64_t to = smaller(from + kChannels, (i + 1) * p.channels);
-        for (int64_t e = from * plane(); e < to * plane(); ++e) gradient[e] = T(0);
+        const int64_t i = task / groups, from = task % groups * kChannels;
+        const Line<T, kCount> part{smaller(kChannels, p.channels - from)};
+        T* to = gradient + i * image() + from;
+        for (int64_t e = 0; e < image(); e += p.channels) part.clear(to + e);
         for (int64_t first = 0; first < p.places; first += kBlock) {
-          const int64_t n = smaller(kBlock, p.places - first);
+          const int64_t n = smaller(kBlock, p.places - first), start = i * p.places + first;
           AxisTaps<T> axes[3];
           Taps<T> all;
-          axis_taps(axes, grid + (i * p.places + first) * p.dims, n);
+          axis_taps(axes, grid + start * p.dims, n);
           taps(axes, n, -1, all);
-          for (int64_t c = from; c < to; ++c)
-            scatter(gradient + c * plane(), g + c * p.places + first, all, n);
+          for (int64_t j = 0; j < n; ++j) {
+            for (int t = 0; t < all.count; ++t) {
+              const int64_t at = all.offset[t][j];
+              if (at < 0) continue;
+              part.add(to + at * p.channels, all.weight[t][j], g + (start + j) * p.channels + from);
+            }
+          }
         }
       }
     });
   }
 };
 
+/// Calls f with the sampler for this number of channels.
+template <class T, class F>
+void with_sampler(const GridSample& p, F f) {
+  if (p.channels == 1)
+    f(Sampler<T, 1>(p));
+  else if (p.channels == 3)
+    f(Sampler<T, 3>(p));
+  else
+    f(Sampler<T, 0>(p));
+}
+
 template <class T>
 void run_gradient(void* const* data, const GridSample& p) {
-  const Sampler<T> work(p);
   const T* g = static_cast<const T*>(data[2]);
   const T* images = static_cast<const T*>(data[3]);
   const T* grid = static_cast<const T*>(data[4]);
-  if (data[0]) work.image_gradient(static_cast<T*>(data[0]), g, grid);
-  if (data[1]) work.grid_gradient(static_cast<T*>(data[1]), g, images, grid);
+  with_sampler<T>(p, [&](const auto& work) {
+    if (data[0]) work.image_gradient(static_cast<T*>(data[0]), g, grid);
+    if (data[1]) work.grid_gradient(static_cast<T*>(data[1]), g, images, grid);
+  });
 }
 
 template <class T>
 void run_forward(void* const* data, const GridSample& p) {
-  Sampler<T>(p).forward(static_cast<T*>(data[0]), static_cast<const T*>(data[1]),
-                        static_cast<const T*>(data[2]));
+  with_sampler<T>(p, [&](const auto& work) {
+    work.forward(static_cast<T*>(data[0]), static_cast<const T*>(data[1]),
+                 static_cast<const T*>(data[2]));
+  });
 }
 
 }  // namespace

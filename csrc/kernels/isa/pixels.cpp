@@ -31,33 +31,36 @@ void copy_row(T* to, const T* from, int64_t n) {
 
 template <class T>
 void run_shuffle(T* out, const T* in, const ShufflePixels& p) {
-  const int64_t r = p.r, w = p.w, part = p.h * w;  // elements between the parts of a row
-  core::parallel_for(
-      0, p.planes * r * p.h, larger(1, kGrain / larger(1, r * w)), [&](int64_t begin, int64_t end) {
-        for (int64_t t = begin; t < end; ++t) {
-          const int64_t y = t / r % p.h, i = t % r, plane = t / (r * p.h);
-          const int64_t split = ((plane * r + i) * r * p.h + y) * w, joined = t * r * w;
-          if (p.back) {
-            T* to = out + split;
-            const T* from = in + joined;
-            for (int64_t j = 0; j < r; ++j) {
-              for (int64_t x = 0; x < w; ++x) to[j * part + x] = from[x * r + j];
-            }
-          } else if (r == 2) {
-            T* to = out + joined;
-            const T *a = in + split, *b = a + part;
-            for (int64_t x = 0; x < w; ++x) {
-              to[2 * x] = a[x];
-              to[2 * x + 1] = b[x];
-            }
-          } else {
-            T* to = out + joined;
-            for (int64_t j = 0; j < r; ++j) {
-              for (int64_t x = 0; x < w; ++x) to[x * r + j] = in[split + j * part + x];
-            }
-          }
-        }
-      });
+  const int64_t rows = p.rows, r = p.r, w = p.w,
+                part = p.h * w;  // elements between the parts of a row
+  core::parallel_for(0, p.planes * rows * p.h, larger(1, kGrain / larger(1, r * w)),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t t = begin; t < end; ++t) {
+                         const int64_t y = t / rows % p.h, i = t % rows, plane = t / (rows * p.h);
+                         const int64_t split = ((plane * rows + i) * r * p.h + y) * w,
+                                       joined = t * r * w;
+                         if (p.back) {
+                           T* to = out + split;
+                           const T* from = in + joined;
+                           for (int64_t j = 0; j < r; ++j) {
+                             for (int64_t x = 0; x < w; ++x) to[j * part + x] = from[x * r + j];
+                           }
+                         } else if (r == 2) {
+                           T* to = out + joined;
+                           const T *a = in + split, *b = a + part;
+                           for (int64_t x = 0; x < w; ++x) {
+                             to[2 * x] = a[x];
+                             to[2 * x + 1] = b[x];
+                           }
+                         } else {
+                           T* to = out + joined;
+                           for (int64_t j = 0; j < r; ++j) {
+                             for (int64_t x = 0; x < w; ++x)
+                               to[x * r + j] = in[split + j * part + x];
+                           }
+                         }
+                       }
+                     });
 }
 
 template <class T>
