@@ -18,6 +18,7 @@ import tapegrad as tg
 from tapegrad import _extras
 from tapegrad.examples import (
     _training,
+    convnet,
     digits,
     ensemble,
     fashion,
@@ -275,3 +276,43 @@ def test_a_killed_training_resumes_with_the_same_bits():
     assert [line.split()[0] for line in lines] == ["in", "killed", "killed", "killed", "same"]
     assert lines[0].startswith("in peace: 96 steps, weights ")
     assert lines[0].split()[-1] == lines[-2].split()[-1]
+
+
+def test_convnet_learns_digits(tmp_path):
+    pytest.importorskip("sklearn")
+    status, lines, err = finish(start("convnet", "--out", tmp_path, "--epochs", 8, "--threads", 1))
+    assert status == 0, err
+    assert lines[0] == "29,066 parameters"
+    last = re.fullmatch(r"test accuracy: (\d+\.\d+)% \(449 images, .* s of training\)", lines[-1])
+    assert float(last.group(1)) >= 96
+    assert (tmp_path / "convnet.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    model = convnet.network(8, strength=0.0, mirror=False)
+    model.load_state_dict(tg.load(tmp_path / "convnet.safetensors"))
+    _, test = convnet.load("digits")
+    assert f"{_training.accuracy(model, *test):.2%}" == f"{last.group(1)}%"
+
+
+def test_convnet_learns_fashion(images, tmp_path):
+    options = ("--data", images, "--out", tmp_path, "--epochs", 4, "--threads", 1)
+    status, lines, err = finish(start("convnet", *options))
+    assert status == 0, err
+    assert int(lines[0].removesuffix(" parameters").replace(",", "")) < 100_000
+    assert float(re.match(r"test accuracy: (\d+\.\d+)%", lines[-1]).group(1)) >= 90
+    missing = finish(start("convnet", "--data", tmp_path / "nowhere"))
+    assert missing[0] == 2
+    assert "nowhere" in missing[2]
+
+
+def test_disturbed_images_are_moved_or_mirrored():
+    images = tg.arange(2 * 9.0).reshape(2, 1, 3, 3)
+    still = convnet.Disturb(0.0, mirror=False)
+    assert tg.allclose(still(images), images, atol=1e-5)
+    assert not tg.equal(convnet.Disturb(0.5, mirror=False)(images), images)
+    assert tg.equal(convnet.Disturb(0.5, mirror=True).eval()(images), images)
+    tg.manual_seed(0)
+    found = convnet.Disturb(0.0, mirror=True)(images.repeat(8, 1, 1, 1))
+    pairs = list(zip(found, images.repeat(8, 1, 1, 1), strict=True))
+    mirrored = sum(bool(tg.allclose(x, y.flip(2), atol=1e-5)) for x, y in pairs)
+    same = sum(bool(tg.allclose(x, y, atol=1e-5)) for x, y in pairs)
+    assert mirrored + same == 16
+    assert 3 <= mirrored <= 13

@@ -1,5 +1,5 @@
-"""Programs to run and to read: ``python -m tapegrad.examples.digits``, ``fashion``, ``sequence``,
-``offload``.
+"""Programs to run and to read: ``python -m tapegrad.examples.digits``, ``fashion``, ``convnet``,
+``sequence``, ``offload``.
 
-The first three need the extra ``tapegrad[examples]``.
+The first four need the extra ``tapegrad[examples]``.
 """
