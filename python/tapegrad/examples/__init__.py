@@ -1,5 +1,4 @@
-"""Programs to run and to read: ``python -m tapegrad.examples.digits``, ``fashion``, ``convnet``,
-``sequence``, ``offload``.
+"""Programs to run and to read: ``python -m tapegrad.examples.digits``, ``convnet``, and others.
 
-The first four need the extra ``tapegrad[examples]``.
+Those that train on data sets need the extra ``tapegrad[examples]``.
 """
