@@ -24,13 +24,15 @@ struct SoftmaxGradientParameters {
 };
 
 /// Per sample (a, c): loss = -weight[t] * log softmax(x)[t], 0 where t is ignore_index. Targets are
-/// in range or ignored: the caller has looked.
+/// in range or ignored: the caller has looked. With `smoothing`, which goes without weights, that
+/// share of the target is spread over all classes.
 struct CrossEntropyParameters {
   BlockShape shape;
   int64_t ignore_index = -100;
   bool is_double = false;
   bool sum = false;  // one number instead of one a sample
   double scale = 1;  // of gradients and, with `sum`, of the loss
+  double smoothing = 0;
 };
 
 /// The same for x = log-probabilities: a gather. With `backward`, its adjoint.

@@ -277,11 +277,12 @@ struct CrossEntropyRule : autograd::Rule {
   bool sum_up;   // else one loss a sample
   double scale;  // of the sum
   bool with_gradient;
+  double smoothing = 0;  // without weights only
   TakenOnce gradient{};
 
   unsigned saves_inputs(unsigned) const { return 7; }
   std::vector<Tensor> batch(const autograd::Batch& b) const {
-    CrossEntropyRule each{{}, ignore_index, false, 1, false};
+    CrossEntropyRule each{{}, ignore_index, false, 1, false, smoothing};
     std::vector<Tensor> losses = batch_of_samples(each, b, b.seen(0).dim(), b.seen(1).sizes());
     if (sum_up && !losses.empty())
       losses[0] = sum(reshape(losses[0], {b.size(), -1}), {1}) * Scalar(scale);
@@ -310,6 +311,7 @@ struct CrossEntropyRule : autograd::Rule {
     p.is_double = x.dtype() == DType::Float64;
     p.sum = sum_up;
     p.scale = scale;
+    p.smoothing = smoothing;
     const Tensor losses = sum_up ? core::make_tensor({target->numel()}, x.dtype()) : Tensor();
     core::launch(&kernels::cross_entropy,
                  {core::out(loss), slot.defined() ? core::out(slot) : core::none(), core::in(x),
@@ -343,14 +345,17 @@ struct CrossEntropyRule : autograd::Rule {
     p.set(0, std::move(result));
   }
 
-  /// (softmax(x) - one-hot(target)) * weight[target] * scale * g
+  /// (softmax(x) - one-hot(target)) * weight[target] * scale * g; smoothed, the one-hot is less and
+  /// all classes get the rest.
   Tensor composed(const Tensor& g, const Tensor& x, const Tensor& target,
                   const Tensor& weight) const {
-    const Tensor scaled = expand(g * Scalar(scale), target.sizes());
+    const Tensor scaled = expand(g * Scalar(scale * (1 - smoothing)), target.sizes());
     const Tensor factor = expand(g, target.sizes()) * sample_factors(target, weight, x.dtype());
     const int64_t dim = class_dim(x);
     const Tensor rows = x.dim() == 1 ? reshape(factor, {1}) : unsqueeze(factor, dim);
-    return softmax(x, dim) * rows +
+    Tensor shares = softmax(x, dim);
+    if (smoothing > 0) shares = shares - Scalar(smoothing / static_cast<double>(x.size(dim)));
+    return shares * rows +
            enter_with_weight(NllSpreadRule{{}, x.sizes(), ignore_index}, scaled, target, weight);
   }
 
@@ -380,7 +385,8 @@ Tensor reduced(const Tensor& each, const Prepared& p, int64_t ignore_index, Redu
 }
 
 Tensor index_cross_entropy(const char* op, const Tensor& input, const Tensor& target,
-                           const Tensor& weight, int64_t ignore_index, Reduction reduction) {
+                           const Tensor& weight, int64_t ignore_index, Reduction reduction,
+                           double smoothing) {
   const Prepared p = prepare(op, input, target, weight, ignore_index);
   if (p.target->has(TensorImpl::kBatched)) {
     const Tensor logs = log_softmax(p.x, class_dim(p.x));
@@ -391,6 +397,7 @@ Tensor index_cross_entropy(const char* op, const Tensor& input, const Tensor& ta
   rule.ignore_index = ignore_index;
   rule.sum_up = reduction != Reduction::None;
   rule.scale = reduction == Reduction::Mean ? 1.0 / p.total : 1.0;
+  rule.smoothing = smoothing;
   rule.with_gradient =
       core::thread_state.grad_enabled && (autograd::entry_flags(p.x) & TensorImpl::kNeedsGrad);
   return to(enter_with_weight(std::move(rule), p.x, p.target, p.weight), input.dtype());
@@ -467,10 +474,10 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, const Tensor& we
     }
     return probability_cross_entropy(kOp, input, target, weight, r, label_smoothing);
   }
-  if (label_smoothing > 0)
+  if (label_smoothing > 0 && (weight.defined() || target->has(TensorImpl::kBatched)))
     return smoothed_cross_entropy(kOp, input, target, weight, ignore_index, r, reduction,
                                   label_smoothing);
-  return index_cross_entropy(kOp, input, target, weight, ignore_index, r);
+  return index_cross_entropy(kOp, input, target, weight, ignore_index, r, label_smoothing);
 }
 
 TAPEGRAD_OP(

@@ -192,6 +192,16 @@ def cross_entropy_samples(g: Gen) -> list[Sample]:
     return [
         *class_samples(g, g.normal),
         S("smooth", g.normal(3, 4), g.ints(3, hi=4), label_smoothing=0.1),
+        S(
+            "smooth-none",
+            g.normal(3, 4),
+            np.array([1, -100, 3]),
+            label_smoothing=0.2,
+            reduction="none",
+        ),
+        S("smooth-wide", g.normal(3, 150), g.ints(3, hi=150), label_smoothing=0.2),
+        S("smooth-images", g.normal(2, 4, 3), g.ints(2, 3, hi=4), label_smoothing=0.2),
+        S("smooth-one", g.normal(4), np.array(2), label_smoothing=0.2),
         S("smooth-sum", g.normal(3, 4), g.ints(3, hi=4), label_smoothing=0.3, reduction="sum"),
         S("smooth-weight", g.normal(3, 4), np.array([1, -100, 3]), weight=w, label_smoothing=0.2),
         S("soft", g.normal(3, 4), soft),

@@ -23,6 +23,8 @@ struct CrossEntropy {
   const int64_t* target;
   const T* weight;  // may be null
   T scale;
+  T keep;  // share of a target that it keeps, and what each class gets of the rest
+  T spread;
 
   T weight_of(int64_t t) const { return t == p.ignore_index ? T(0) : weight ? weight[t] : T(1); }
 
@@ -38,12 +40,19 @@ struct CrossEntropy {
     const T w = weight_of(t), at_target = row[t];
     const T max = fold_line<MaxOfNumbers<T>>(row, s.r);
     const T sum = g ? exp_line<true>(row, max, g, s.r) : exp_line<false, T>(row, max, nullptr, s.r);
-    losses[a] = w * (log(sum) - (at_target - max));
+    T chosen = at_target - max;
+    if (spread != T(0)) chosen = keep * chosen + spread * sum_below(row, max);
+    losses[a] = w * (log(sum) - chosen);
     if (!g) return;
-    const T factor = w * scale / sum;
+    const T factor = w * scale / sum, shift = spread * scale;
 #pragma omp simd
-    for (int64_t i = 0; i < s.r; ++i) g[i] *= factor;
-    g[t] = g[t] - w * scale;
+    for (int64_t i = 0; i < s.r; ++i) g[i] = g[i] * factor - shift;
+    g[t] = g[t] - keep * w * scale;
+  }
+
+  [[gnu::noinline]] T sum_below(const T* row, T max) const {
+    return fold_values<Sum<T>>(
+        s.r, [=](int64_t i) __attribute__((always_inline)) { return row[i] - max; });
   }
 
   /// Samples first ... first + width - 1 of those at `from`, row r at from + r * stride; gradients
@@ -52,11 +61,12 @@ struct CrossEntropy {
                              int64_t loop_width, T* g, int64_t g_stride) const {
     StripMath<T> m;
     m.template find_max<MaxOfNumbers<T>>(from, stride, s.r, loop_width);
-    alignas(64) T at_target[kStrip];
+    alignas(64) T at_target[kStrip] = {};
     for (int64_t j = 0; j < width; ++j) {
       const int64_t t = target[first + j];
       at_target[j] = t == p.ignore_index ? T(0) : from[t * stride + j] - m.max[j];
     }
+    if (spread != T(0)) smooth(m.max, from, stride, loop_width, at_target);
     if (g)
       m.template exponentials<true>(from, stride, g, g_stride, s.r, loop_width);
     else
@@ -75,19 +85,33 @@ struct CrossEntropy {
     for (int64_t j = width; j < loop_width; ++j) factor[j] = T(0);
 #pragma omp simd
     for (int64_t j = 0; j < loop_width; ++j) factor[j] = factor[j] / m.sum[j];
+    const T shift = spread * scale;
     for (int64_t r = 0; r < s.r; ++r) {
       T* to = g + r * g_stride;
 #pragma omp simd
-      for (int64_t j = 0; j < loop_width; ++j) to[j] *= factor[j];
+      for (int64_t j = 0; j < loop_width; ++j) to[j] = to[j] * factor[j] - shift;
     }
     for (int64_t j = 0; j < width; ++j) {
       const int64_t t = target[first + j];
       if (t != p.ignore_index) {
-        g[t * g_stride + j] -= weight_of(t) * scale;
+        g[t * g_stride + j] -= keep * weight_of(t) * scale;
       } else {
         for (int64_t r = 0; r < s.r; ++r) g[r * g_stride + j] = T(0);  // also of NaN
       }
     }
+  }
+
+  /// What the targets of a strip are worth when they share with all classes.
+  [[gnu::noinline]] void smooth(const T* max, const T* from, int64_t stride, int64_t width,
+                                T* chosen) const {
+    alignas(64) T below[kStrip];
+    for (int64_t j = 0; j < width; ++j) below[j] = T(0);
+    for (int64_t r = 0; r < s.r; ++r) {
+      const T* line = from + r * stride;
+#pragma omp simd
+      for (int64_t j = 0; j < width; ++j) below[j] += line[j] - max[j];
+    }
+    for (int64_t j = 0; j < width; ++j) chosen[j] = keep * chosen[j] + spread * below[j];
   }
 
   void tile(int64_t first, T* buffer) const {
@@ -133,7 +157,9 @@ void run_cross_entropy(void* const* data, const CrossEntropyParameters& p) {
                              static_cast<const T*>(data[2]),
                              static_cast<const int64_t*>(data[3]),
                              static_cast<const T*>(data[4]),
-                             static_cast<T>(p.scale)};
+                             static_cast<T>(p.scale),
+                             static_cast<T>(1 - p.smoothing),
+                             static_cast<T>(p.smoothing / static_cast<double>(p.shape.r))};
   work.run();
   if (!p.sum) return;
   const int64_t n = p.shape.a * p.shape.c;
