@@ -433,10 +433,12 @@ Tensor probability_cross_entropy(const char* op, const Tensor& input, const Tens
   Tensor shares = target;
   if (smoothing > 0)
     shares = target * Scalar(1 - smoothing) + Scalar(smoothing / static_cast<double>(classes));
-  Tensor each = log_softmax(input, dim) * shares;
-  if (weight.defined()) each = each * along_classes(weight, input);
-  if (reduction == Reduction::None) return neg(sum(each, dim));
-  Tensor total = neg(sum(each));
+  if (weight.defined()) shares = shares * along_classes(weight, input);
+  const Tensor logs = log_softmax(input, dim);
+  // A dot product along the last dimension needs no memory for the products.
+  const Tensor each = dim == input.dim() - 1 ? vecdot(logs, shares) : sum(logs * shares, dim);
+  if (reduction == Reduction::None) return neg(each);
+  const Tensor total = neg(sum(each));
   if (reduction == Reduction::Sum) return total;
   const double samples =
       classes == 0 ? 0.0 : static_cast<double>(input->numel()) / static_cast<double>(classes);
