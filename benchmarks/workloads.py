@@ -40,6 +40,8 @@ RESNET20_CONVOLUTIONS = (
     *((64, 64, 3, 8),) * 5,
 )
 ADAM_TENSORS, ADAM_SIDE = 10, 1024  # 10.5M parameters
+GPT_LAYERS, GPT_HEADS, GPT_WIDTH, GPT_WORDS = 4, 4, 128, 65
+GPT_TOKENS = (8, 128)
 CHAIN = 1000  # steps of two operations each
 CALLS = 1000  # repetitions of a very short operation inside one timed call
 
@@ -184,6 +186,72 @@ def recurrent_flops(gates: int) -> float:
     """Products with both weights, and those of both gradients; none for the input's."""
     features, hidden, steps, batch = LSTM
     return 2.0 * steps * batch * gates * hidden * (3 * hidden + 2 * features)
+
+
+def gpt_block(torch: Any) -> Any:
+    """One layer of a GPT, norms first."""
+    nn = torch.nn
+    attention = nn.functional.scaled_dot_product_attention
+    wide = GPT_WIDTH
+
+    class Block(nn.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(wide), nn.LayerNorm(wide)
+            self.qkv, self.out = nn.Linear(wide, 3 * wide), nn.Linear(wide, wide)
+            self.mlp = nn.Sequential(
+                nn.Linear(wide, 4 * wide), nn.GELU(), nn.Linear(4 * wide, wide)
+            )
+
+        def forward(self, x: Any) -> Any:
+            batch, length, _ = x.shape
+            q, k, v = (
+                t.view(batch, length, GPT_HEADS, wide // GPT_HEADS).transpose(1, 2)
+                for t in self.qkv(self.norm1(x)).split(wide, 2)
+            )
+            y = attention(q, k, v, is_causal=True).transpose(1, 2).reshape(batch, length, wide)
+            x = x + self.out(y)
+            return x + self.mlp(self.norm2(x))
+
+    return Block()
+
+
+def gpt(torch: Any) -> Step:
+    """One step of AdamW on a GPT of characters."""
+    nn = torch.nn
+    blocks = nn.Sequential(*(gpt_block(torch) for _ in range(GPT_LAYERS)))
+    words, places = nn.Embedding(GPT_WORDS, GPT_WIDTH), nn.Embedding(GPT_TOKENS[1], GPT_WIDTH)
+    norm, head = nn.LayerNorm(GPT_WIDTH), nn.Linear(GPT_WIDTH, GPT_WORDS, bias=False)
+    model = nn.ModuleList([words, places, blocks, norm, head])
+    with torch.no_grad():
+        for i, parameter in enumerate(model.parameters()):
+            if parameter.dim() == 2:
+                parameter.copy_(torch.from_numpy(uniform(tuple(parameter.shape), i, -0.05, 0.05)))
+            elif parameter.shape[0] != GPT_WIDTH or not bool((parameter == 1).all()):
+                parameter.zero_()
+    ids = labels(GPT_TOKENS[0] * GPT_TOKENS[1] + 1, GPT_WORDS)
+    x = tensor(torch, ids[:-1]).reshape(GPT_TOKENS)
+    y = tensor(torch, ids[1:])
+    at = torch.arange(GPT_TOKENS[1])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    criterion = nn.CrossEntropyLoss()
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = criterion(head(norm(blocks(words(x) + places(at)))).flatten(0, 1), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def gpt_flops() -> float:
+    """3 products a matrix, and 6 in attention, of which the causal mask leaves half."""
+    tokens = GPT_TOKENS[0] * GPT_TOKENS[1]
+    matrices = 12 * GPT_WIDTH**2 * GPT_LAYERS + GPT_WORDS * GPT_WIDTH
+    attention = 6 * tokens * GPT_TOKENS[1] * GPT_WIDTH * GPT_LAYERS / 2
+    return 2.0 * (3 * tokens * matrices + attention)
 
 
 def one_sample(torch: Any) -> Step:
@@ -561,6 +629,14 @@ def rows() -> list[Workload]:
             "convolution",
             AHEAD,
             conv_flops(RESNET20_CONVOLUTIONS, 32),
+        ),
+        Workload(
+            "gpt",
+            "GPT 4 x 128, 8 x 128 tokens, AdamW",
+            gpt,
+            "matmul",
+            {"torch": 1.6},
+            gpt_flops(),
         ),
         Workload(
             "exp-tanh",

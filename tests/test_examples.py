@@ -18,6 +18,7 @@ import tapegrad as tg
 from tapegrad import _extras
 from tapegrad.examples import (
     _training,
+    chargpt,
     convnet,
     digits,
     ensemble,
@@ -316,3 +317,49 @@ def test_disturbed_images_are_moved_or_mirrored():
     same = sum(bool(tg.allclose(x, y, atol=1e-5)) for x, y in pairs)
     assert mirrored + same == 16
     assert 3 <= mirrored <= 13
+
+
+def test_a_character_gpt_learns_a_text(tmp_path, capsys):
+    text = tmp_path / "text.txt"
+    text.write_text("the quick brown fox jumps over the lazy dog\n" * 60, encoding="utf-8")
+    sizes = ("--layers", 1, "--heads", 2, "--width", 32, "--block", 16, "--batch", 8)
+    options = ["--text", text, "--steps", 150, "--sample", 30, "--out", tmp_path, *sizes]
+    assert chargpt.main([str(option) for option in options]) == 0
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert lines[0].startswith("2,640 characters, 28 different ones; ")
+    losses = [float(line.rpartition(" ")[2]) for line in lines if line.startswith("step ")]
+    assert len(losses) == 10
+    last = re.fullmatch(
+        r"loss on unseen text: ([\d.]+) \(150 steps, [\d.]+ s of training\)", lines[-1]
+    )
+    assert float(last.group(1)) < 0.5 * losses[0]
+    sample = out.partition("--- a sample ---\n")[2].rpartition("\n---\n")[0]
+    assert len(sample) == 30
+    assert set(sample) <= set(text.read_text(encoding="utf-8"))
+    assert (tmp_path / "chargpt.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    state = tg.load(tmp_path / "chargpt.safetensors")
+    model = chargpt.GPT(chargpt.Shape(28, 16, 1, 2, 32))
+    model.load_state_dict(state)
+    data = chargpt.encode(text.read_text(encoding="utf-8"), 16)
+    assert abs(chargpt.unseen_loss(model, data) - float(last.group(1))) < 1e-3
+
+
+def test_a_gpt_sees_nothing_of_what_comes():
+    tg.manual_seed(0)
+    model = chargpt.GPT(chargpt.Shape(10, 8, 2, 2, 16))
+    x = tg.randint(0, 10, (1, 8))
+    other = x.clone()
+    other[0, 5:] = (other[0, 5:] + 1) % 10
+    with tg.no_grad():
+        a, b = model(x), model(other)
+    assert tg.equal(a[:, :5], b[:, :5])
+    assert not tg.equal(a[:, 5:], b[:, 5:])
+
+
+def test_texts_that_cannot_be_learnt(tmp_path):
+    with pytest.raises(_training.ExampleError, match="nowhere"):
+        chargpt.read(tmp_path / "nowhere")
+    with pytest.raises(_training.ExampleError, match="too few for blocks of 64"):
+        chargpt.encode("short", 64)
+    assert len(chargpt.read(None)) > 100_000

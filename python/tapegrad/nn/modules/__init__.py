@@ -146,6 +146,11 @@ from tapegrad.nn.modules.rnn import RNNCell as RNNCell
 from tapegrad.nn.modules.rnn import RNNCellBase as RNNCellBase
 from tapegrad.nn.modules.sparse import Embedding as Embedding
 from tapegrad.nn.modules.sparse import EmbeddingBag as EmbeddingBag
+from tapegrad.nn.modules.transformer import Transformer as Transformer
+from tapegrad.nn.modules.transformer import TransformerDecoder as TransformerDecoder
+from tapegrad.nn.modules.transformer import TransformerDecoderLayer as TransformerDecoderLayer
+from tapegrad.nn.modules.transformer import TransformerEncoder as TransformerEncoder
+from tapegrad.nn.modules.transformer import TransformerEncoderLayer as TransformerEncoderLayer
 from tapegrad.nn.modules.upsampling import Upsample as Upsample
 from tapegrad.nn.modules.upsampling import UpsamplingBilinear2d as UpsamplingBilinear2d
 from tapegrad.nn.modules.upsampling import UpsamplingNearest2d as UpsamplingNearest2d
@@ -288,6 +293,11 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "TripletMarginLoss",
     "TripletMarginWithDistanceLoss",
     "Unflatten",
