@@ -66,6 +66,42 @@ def test_state_goes_both_ways(name, args, shape):
     assert fresh.has_uninitialized_params()
 
 
+NORMS = [
+    (f"Lazy{kind}Norm{n}d", (3, 5, 4, 3, 2)[: n + 2])
+    for kind in ("Batch", "Instance")
+    for n in (1, 2, 3)
+]
+
+
+@pytest.mark.filterwarnings("ignore:input's size at dim")  # PyTorch's, of its own lazy module
+@pytest.mark.parametrize(("name", "shape"), NORMS, ids=[n for n, _ in NORMS])
+@pytest.mark.parametrize("track", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_lazy_norms(name, shape, affine, track):
+    kwargs = {"affine": affine, "track_running_stats": track}
+    ours, theirs = getattr(nn, name)(**kwargs), getattr(torch.nn, name)(**kwargs)
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    x = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
+    a, b = ours(tg.tensor(x)), theirs(torch.tensor(x))
+    np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-5)
+    assert type(ours) is getattr(nn, name.removeprefix("Lazy"))
+    assert ours.num_features == 5
+    for (key, own), other in zip(
+        ours.state_dict().items(), theirs.state_dict().values(), strict=True
+    ):
+        np.testing.assert_allclose(own.numpy(), other.numpy(), rtol=1e-5, err_msg=key)
+    fresh = getattr(nn, name)(**kwargs)
+    fresh.load_state_dict(ours.state_dict())
+    fresh.eval()
+    ours.eval()
+    assert (fresh(tg.tensor(x)) == ours(tg.tensor(x))).all()
+    fresh = getattr(nn, name)(**kwargs)
+    with pytest.raises(ValueError, match="expected"):
+        fresh(tg.ones(2))
+    assert fresh.num_features == 0
+    fresh(tg.tensor(x))
+
+
 def test_conversions_before_the_first_call():
     net = nn.Sequential(nn.LazyLinear(4), nn.ReLU(), nn.LazyLinear(2)).double()
     for twin in (copy.deepcopy(net), pickle.loads(pickle.dumps(net)), net):

@@ -69,6 +69,12 @@ from tapegrad.nn.modules.lazy_conv import LazyConv3d as LazyConv3d
 from tapegrad.nn.modules.lazy_conv import LazyConvTranspose1d as LazyConvTranspose1d
 from tapegrad.nn.modules.lazy_conv import LazyConvTranspose2d as LazyConvTranspose2d
 from tapegrad.nn.modules.lazy_conv import LazyConvTranspose3d as LazyConvTranspose3d
+from tapegrad.nn.modules.lazy_norm import LazyBatchNorm1d as LazyBatchNorm1d
+from tapegrad.nn.modules.lazy_norm import LazyBatchNorm2d as LazyBatchNorm2d
+from tapegrad.nn.modules.lazy_norm import LazyBatchNorm3d as LazyBatchNorm3d
+from tapegrad.nn.modules.lazy_norm import LazyInstanceNorm1d as LazyInstanceNorm1d
+from tapegrad.nn.modules.lazy_norm import LazyInstanceNorm2d as LazyInstanceNorm2d
+from tapegrad.nn.modules.lazy_norm import LazyInstanceNorm3d as LazyInstanceNorm3d
 from tapegrad.nn.modules.linear import Bilinear as Bilinear
 from tapegrad.nn.modules.linear import Identity as Identity
 from tapegrad.nn.modules.linear import LazyLinear as LazyLinear
@@ -229,12 +235,18 @@ __all__ = [
     "LPPool3d",
     "LSTMCell",
     "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
     "LazyConv1d",
     "LazyConv2d",
     "LazyConv3d",
     "LazyConvTranspose1d",
     "LazyConvTranspose2d",
     "LazyConvTranspose3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
     "LazyLinear",
     "LazyModuleMixin",
     "LeakyReLU",
