@@ -106,7 +106,8 @@ struct TangentCallbacks {
   std::vector<Tensor> (*push)(void* rule, const Push& push);  // null: Note [Tangents from pull]
   NodeRef (*make_node)(void* rule, Inputs inputs);
   SavedMasks (*masks)(void* rule, unsigned needs);
-  Tensor (*curve)(void* rule, const Push& push, const Tensor& rows);  // null: no operation of its own
+  Tensor (*curve)(void* rule, const Push& push,
+                  const Tensor& rows);  // null: no operation of its own
   bool (*curved)(void* rule, unsigned moving);
   const char* name;
   bool linear;    // forward() of the tangents

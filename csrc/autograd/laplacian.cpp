@@ -5,9 +5,9 @@
 // v, and in the last row the sum of its second derivatives along them. All rows pass through an
 // operation as tangents do, J t; the last gains sum over v of F''[v, v], which is 0 for what is
 // linear in what moves. Elementwise functions do all in one loop; of any other the tangent is
-// pushed once more along v, at a dual level. Second derivatives of single directions are never kept.
-// (Li et al., "A computational framework for neural network-based variational Monte Carlo with
-// Forward Laplacian", 2024.) The rows lie on a batch level of their own.
+// pushed once more along v, at a dual level. Second derivatives of single directions are never
+// kept. (Li et al., "A computational framework for neural network-based variational Monte Carlo
+// with Forward Laplacian", 2024.) The rows lie on a batch level of their own.
 #include "autograd/entry.h"
 #include "autograd/level.h"
 #include "tapegrad/ops.h"

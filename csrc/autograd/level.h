@@ -1,6 +1,6 @@
 // The transforms that are open in this thread, innermost last: dual, Taylor and Laplacian levels
-// (forward mode), batch levels (vmap) and grad levels (func.grad inside another transform). Knows no
-// tensors.
+// (forward mode), batch levels (vmap) and grad levels (func.grad inside another transform). Knows
+// no tensors.
 //
 // Note [Levels]
 // Every transform opens a level; numbers only rise. An operation deals with the highest level among

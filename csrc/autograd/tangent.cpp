@@ -32,8 +32,7 @@ class GradModeGuard {
 /// tape than the primal was.
 class TrickTape {
  public:
-  explicit TrickTape(bool recorded)
-      : recorded_(recorded), level_(open_level(Level::Kind::Grad)) {}
+  explicit TrickTape(bool recorded) : recorded_(recorded), level_(open_level(Level::Kind::Grad)) {}
   ~TrickTape() { close_grad_level(level_); }
   TrickTape(const TrickTape&) = delete;
   TrickTape& operator=(const TrickTape&) = delete;

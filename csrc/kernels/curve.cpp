@@ -2,9 +2,9 @@
 
 namespace tapegrad::kernels {
 
-#define TAPEGRAD_DECLARE_TABLES(level)           \
-  namespace level {                              \
-  extern const SlopesLoop slopes_table[][2];     \
+#define TAPEGRAD_DECLARE_TABLES(level)       \
+  namespace level {                          \
+  extern const SlopesLoop slopes_table[][2]; \
   }
 TAPEGRAD_DECLARE_TABLES(base)
 TAPEGRAD_DECLARE_TABLES(v2)

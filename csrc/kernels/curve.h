@@ -16,8 +16,8 @@ using SlopesLoop = void (*)(void* first, void* second, const void* saved, int64_
 SlopesLoop slopes_loop(UnaryOp op, Compute compute);
 
 /// saved is (outer, inner) and contiguous, tangents and out are (outer, rows, inner). With
-/// d = f'(x), h = f''(x): out = d t in every row t, and in the last h (sum of squares of the others)
-/// besides.
+/// d = f'(x), h = f''(x): out = d t in every row t, and in the last h (sum of squares of the
+/// others) besides.
 struct CurveParameters {
   SlopesLoop slopes = nullptr;
   LoopParameters row;

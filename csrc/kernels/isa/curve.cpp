@@ -57,8 +57,7 @@ void slopes(void* first, void* second, const void* from, int64_t n,
     const RowParameters<Dual<long double>> dual_wide(parameters);
     map_block(saved, n, fast, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const auto slope =
-            slopes_at<Op>(static_cast<long double>(saved[i]), wide, dual_wide);
+        const auto slope = slopes_at<Op>(static_cast<long double>(saved[i]), wide, dual_wide);
         d[i] = static_cast<T>(slope.value);
         h[i] = static_cast<T>(slope.slope);
       }
@@ -127,7 +126,7 @@ constexpr SlopesLoop loop_of(double) {
 
 #define TAPEGRAD_SLOPES(name, ...) \
   {loop_of<unary_##name, true>(0.0f), loop_of<unary_##name, true>(0.0)},
-#define TAPEGRAD_PARAMETRIC_SLOPES(name, ...)                              \
+#define TAPEGRAD_PARAMETRIC_SLOPES(name, ...)                    \
   {loop_of<unary_##name, kParametricSlopes<unary_##name>>(0.0f), \
    loop_of<unary_##name, kParametricSlopes<unary_##name>>(0.0)},
 extern const SlopesLoop slopes_table[][2];

@@ -45,10 +45,10 @@ TAPEGRAD_INLINE Dual<T> of_dual(Dual<T> x, const LoopParameters& parameters = {}
   return {y, Op::pull(x.slope, x.value, y, p)};
 }
 
-#define TAPEGRAD_DUAL_FUNCTION(name, ...)     \
-  template <class T>                          \
-  TAPEGRAD_INLINE Dual<T> name(Dual<T> x) {   \
-    return of_dual<unary_##name>(x);          \
+#define TAPEGRAD_DUAL_FUNCTION(name, ...)   \
+  template <class T>                        \
+  TAPEGRAD_INLINE Dual<T> name(Dual<T> x) { \
+    return of_dual<unary_##name>(x);        \
   }
 TAPEGRAD_UNARY_ROWS(TAPEGRAD_DUAL_FUNCTION)
 #undef TAPEGRAD_DUAL_FUNCTION
