@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import pickle
 import struct
 
@@ -193,3 +194,13 @@ def test_numbers_of_numpy_become_numbers(tmp_path):
     assert [type(v) for v in loaded.values()] == [float, int, bool, float]
     with pytest.raises(TypeError, match=r"value of type ndarray at \['w'\]"):
         tg.save({"w": np.ones(2)}, tmp_path / "g")
+
+
+def test_what_is_no_file_is_told_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe: not a regular file"):
+        tg.load(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        tg.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        tg.load(tmp_path / "nowhere")

@@ -10,6 +10,7 @@ that dict keys of any scalar type, tuples and tensors come back as they were.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from contextlib import contextmanager
 
@@ -166,6 +167,8 @@ def _path(function: str, f: Any) -> str:
 
 
 def _kind_of(path: str) -> str:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - a pipe would be waited for
+        raise OSError(f"load: {path}: not a regular file")
     with open(path, "rb") as file:  # noqa: PTH123 (pathlib is slow to import)
         start = file.read(8)
     if start[:4] == b"PK\x03\x04":
