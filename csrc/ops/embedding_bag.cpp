@@ -112,7 +112,7 @@ struct BagSumRule : autograd::Rule {
 struct BagArgmaxRule : autograd::Rule {
   static constexpr const char* name = "EmbeddingBagArgmax";
   static constexpr bool differentiable = false;
-  EntriesRef entries;
+  const Entries* entries = nullptr;  // borrowed for the call
   Tensor forward(Inputs in) const {
     const Tensor table = contiguous(in[0]);
     Tensor result = core::make_tensor({entries->count, table.size(1)}, DType::Int64);
@@ -248,7 +248,7 @@ Tensor by_frequency(const Entries& e, const Tensor& weight) {
 }
 
 Tensor maxima(const EntriesRef& entries, const Tensor& table) {
-  const Tensor best = autograd::enter(BagArgmaxRule{{}, entries}, table);
+  const Tensor best = autograd::enter(BagArgmaxRule{{}, entries.get()}, table);
   const Tensor none = lt(best, Scalar(0));
   if (table.size(0) == 0) return zeros(best.sizes(), table.dtype());
   const Tensor values = gather(table, 0, clamp(best, Scalar(0)));

@@ -293,7 +293,7 @@ void check(const Tensor& input, const Tensor& grid) {
 /// Coordinates of the pixels of an axis, from -1 to 1.
 Tensor axis_places(int64_t n, bool align_corners, DType dtype) {
   if (n <= 1) return zeros({n}, dtype);
-  const Tensor ends = linspace(-1.0, 1.0, n, dtype);
+  Tensor ends = linspace(-1.0, 1.0, n, dtype);
   if (align_corners) return ends;
   return ends * Scalar(static_cast<double>(n - 1) / static_cast<double>(n));
 }

@@ -67,7 +67,8 @@ void nearest(const AxisRequest& r, Builder& b) {
   for (int64_t i = 0; i < r.out; ++i) {
     // Rounded to float also for double images, as PyTorch does: 90 * 0.7 is 63, not 62.99999.
     const auto at = static_cast<float>((static_cast<Real>(i) + shift) * scale);
-    b.add(i, static_cast<int64_t>(std::floor(at)), 1);
+    const auto place = static_cast<int64_t>(std::floor(at));
+    b.add(i, place, 1.0);
   }
 }
 
@@ -201,8 +202,8 @@ AxisMapRef transposed(const AxisMap& map) {
   result->weights.assign(n_in * static_cast<size_t>(result->taps), 0);
   for (size_t j = 0; j < n_in; ++j) {
     for (int32_t k = 0; k < result->ranges[n_in + j]; ++k) {
-      const auto i = static_cast<size_t>(result->ranges[j] + k);
-      const auto own = static_cast<size_t>(static_cast<int32_t>(j) - map.ranges[i]);
+      const size_t i = static_cast<size_t>(result->ranges[j]) + static_cast<size_t>(k);
+      const size_t own = j - static_cast<size_t>(map.ranges[i]);
       result->weights[static_cast<size_t>(k) * n_in + j] = map.weights[own * n_out + i];
     }
   }
