@@ -165,6 +165,24 @@ def test_packed_equals_each_sequence_alone(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_many_packed_sequences(kind):
+    """Enough rows for products step by step; with and without what the derivative reads."""
+    ours, theirs = pair(kind, 3, 10, bidirectional=True)
+    parts = arrays(*[(n, 3) for n in (9, 9, 9, 8, 8, 7, 5, 5, 5, 5, 3, 3, 2, 1, 1, 1)])
+    results = []
+    for library, network in ((tg, ours), (torch, theirs)):
+        packed = library.nn.utils.rnn.pack_sequence([library.tensor(part) for part in parts])
+        output, state = network(packed)
+        sum((r * (i + 1)).sin().sum() for i, r in enumerate([output.data, *flat(state)])).backward()
+        with library.no_grad():
+            again, states = network(packed)
+        np.testing.assert_array_equal(again.data.numpy(), output.data.detach().numpy())
+        results.append([again.data, *flat(states), *(p.grad for p in network.parameters())])
+    for mine, other in zip(*results, strict=True):
+        close(mine, other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_unbatched_input(kind):
     ours, theirs = pair(kind, 3, 5, 2)
     compare(ours, theirs, [both(arrays((6, 3))[0])])

@@ -21,6 +21,8 @@ using kernels::RecurrentParameters;
 // Places of the results; of those that a cell has not, empty ones stand there.
 enum Results { kOutput, kH, kC, kGates, kCells, kResults };
 
+constexpr int64_t kProjectedRows = 8;
+
 bool has_gates(RecurrentCell cell) {
   return cell == RecurrentCell::Lstm || cell == RecurrentCell::Gru;
 }
@@ -146,23 +148,37 @@ struct RecurrentRule : autograd::Rule {
     RecurrentParameters p = parameters(layer, in.h);
     const bool lstm = layer.cell == RecurrentCell::Lstm, gru = layer.cell == RecurrentCell::Gru;
     const Tensor bias = gru || !has_biases ? in.b_ih : in.b_ih + in.b_hh;
-    const Tensor gates = tapegrad::linear(in.x, in.w_ih, bias);
-    const Tensor none = core::make_tensor({0}, gates.dtype());
     const bool apart = has_gates(layer.cell);
+    const int64_t width = kernels::gate_count(layer.cell) * p.hidden, rows = layer.steps.rows();
+    // Few rows a step are better multiplied all at once.
+    p.project = p.batch >= kProjectedRows && p.steps > 1;
+    p.keep = keep || !apart || !p.project;
+    p.features = in.x.size(1);
+    Tensor x, w_ih, input_bias, gates;
+    if (p.project) {
+      x = contiguous(in.x);
+      w_ih = pack(in.w_ih, true);
+      if (has_biases) input_bias = contiguous(bias);
+      gates = core::make_tensor({p.keep ? rows : p.batch, width}, in.x.dtype());
+    } else {
+      gates = tapegrad::linear(in.x, in.w_ih, bias);
+    }
+    const Tensor none = core::make_tensor({0}, gates.dtype());
     std::vector<Tensor> out(kResults, none);
-    out[kOutput] = apart ? core::make_tensor({layer.steps.rows(), p.hidden}, gates.dtype()) : gates;
+    out[kOutput] = apart ? core::make_tensor({rows, p.hidden}, gates.dtype()) : gates;
     out[kH] = clone(contiguous(in.h));
     if (lstm) out[kC] = clone(contiguous(in.c));
     if (apart) out[kGates] = gates;
     if (apart && keep) out[kCells] = core::make_tensor(out[kOutput].sizes(), gates.dtype());
-    const Tensor weight = p.batch == 1 ? contiguous(in.w_hh) : pack(in.w_hh, true);
     p.packed = p.batch != 1;
-    const Tensor products = gru ? core::make_tensor({p.batch, 3 * p.hidden}, gates.dtype()) : none;
+    const Tensor weight = p.packed ? pack(in.w_hh, true) : contiguous(in.w_hh);
+    const Tensor products = gru ? core::make_tensor({p.batch, width}, gates.dtype()) : none;
     const Tensor b_hh = gru && has_biases ? contiguous(in.b_hh) : Tensor();
     core::launch(&kernels::recurrent_forward,
                  {core::out(gates), core::out(out[kH]), core::out(out[kC]), core::out(out[kOutput]),
                   apart && keep ? core::out(out[kCells]) : core::none(), core::in(weight),
-                  optional_in(b_hh), core::out(products), optional_in(layer.steps.table)},
+                  optional_in(b_hh), core::out(products), optional_in(layer.steps.table),
+                  optional_in(x), optional_in(w_ih), optional_in(input_bias)},
                  p);
     return out;
   }

@@ -183,6 +183,7 @@ struct Forward {
   Schedule schedule;
   T *gates, *h, *c, *output, *cells, *scratch;
   const T *weight, *bias;
+  const T *x, *input_weight, *input_bias;
 
   void run(int64_t begin, int64_t end) const {
     const int64_t n = p.hidden, width = gate_count(p.cell) * n;
@@ -198,7 +199,9 @@ struct Forward {
       const int64_t first = schedule.first(t), last = smaller(end, schedule.size(t));
       args.m = last - begin;
       if (args.m <= 0) continue;
-      T* to = apart ? scratch + begin * width : gates + (first + begin) * width;
+      T* const here = gates_at(begin, first + begin);
+      if (p.project) project(here, first + begin, args.m);
+      T* to = apart ? scratch + begin * width : here;
       void* const data[] = {to, h + begin * n, const_cast<T*>(weight), const_cast<T*>(bias),
                             gemm_scratch()};
       gemm(data, args);
@@ -206,10 +209,27 @@ struct Forward {
     }
   }
 
+  T* gates_at(int64_t sample, int64_t place) const {
+    return gates + (p.keep ? place : sample) * gate_count(p.cell) * p.hidden;
+  }
+
+  /// The product of some rows of the input, while the caches hold what the step reads and writes.
+  void project(T* to, int64_t first, int64_t rows) const {
+    GemmArgs args = product<T>(p);
+    args.b_packed = true;
+    args.m = rows;
+    args.n = args.c_row = gate_count(p.cell) * p.hidden;
+    args.k = args.a_row = p.features;
+    args.has_bias = input_bias != nullptr;
+    void* const data[] = {to, const_cast<T*>(x + first * p.features), const_cast<T*>(input_weight),
+                          const_cast<T*>(input_bias), gemm_scratch()};
+    gemm(data, args);
+  }
+
   void one(int64_t sample, int64_t place) const {
     const int64_t n = p.hidden, width = gate_count(p.cell) * n;
     Row<T> r = {};
-    r.gates = gates + place * width;
+    r.gates = gates_at(sample, place);
     r.h = h + sample * n;
     r.output = output + place * n;
     if (cells) r.cells = cells + place * n;
@@ -296,7 +316,8 @@ template <class T>
 void run_forward(void* const* data, const RecurrentParameters& p) {
   const auto at = [&](int i) { return static_cast<T*>(data[i]); };
   const Schedule schedule{p, static_cast<const int64_t*>(data[8])};
-  run(p, Forward<T>{p, schedule, at(0), at(1), at(2), at(3), at(4), at(7), at(5), at(6)});
+  run(p, Forward<T>{p, schedule, at(0), at(1), at(2), at(3), at(4), at(7), at(5), at(6), at(9),
+                    at(10), at(11)});
 }
 
 template <class T>
