@@ -225,6 +225,9 @@ def builders() -> dict[str, Builder]:
         "laplacian": call(
             laplacians, lambda: (fresh(w.SMALL_MLP), jnp.array(w.uniform((256, 2), 1)))
         ),
+        "laplacian-nested": call(
+            laplacians, lambda: (fresh(w.SMALL_MLP), jnp.array(w.uniform((256, 2), 1)))
+        ),
         "laplacian-reverse": call(
             laplacians, lambda: (fresh(w.SMALL_MLP), jnp.array(w.uniform((256, 2), 1)))
         ),

@@ -382,6 +382,19 @@ def laplacian(torch: Any) -> Step:
     return lambda: every(points)
 
 
+def laplacian_by_nested_reverse(torch: Any) -> Step:
+    """The trace of the Jacobian of the Jacobian, both by reverse mode."""
+    params, forward = pure_mlp(torch, SMALL_MLP, torch.tanh)
+    points = tensor(torch, uniform((256, 2), 1))
+    func = torch.func
+
+    def trace(x: Any) -> Any:
+        return func.jacrev(func.jacrev(lambda v: forward(params, v)[0]))(x).trace()
+
+    every = func.vmap(trace)
+    return lambda: every(points)
+
+
 def laplacian_by_reverse(torch: Any) -> Step:
     """Reverse mode through reverse mode, by each coordinate."""
     params, forward = pure_mlp(torch, SMALL_MLP, torch.tanh)
@@ -580,6 +593,12 @@ def rows() -> list[Workload]:
         Workload("pinn", "PINN 2-32-32-32-1, batch 256", pinn, "calls", {"torch": 3.0, "jax": 2.0}),
         Workload("hessian", "Hessian, MLP 2-32-32-1, 64 points", hessian, "calls", {"torch": 5.0}),
         Workload("laplacian", "Laplacian by Taylor mode, 256 points", laplacian, "calls"),
+        Workload(
+            "laplacian-nested",
+            "Laplacian by jacrev(jacrev)",
+            laplacian_by_nested_reverse,
+            "calls",
+        ),
         Workload("laplacian-reverse", "Laplacian by reverse twice", laplacian_by_reverse, "calls"),
         Workload("per-sample", "64 gradients, MLP 64-128-10", per_sample, "memory", {"torch": 3.0}),
         Workload(
