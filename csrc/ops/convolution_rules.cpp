@@ -284,7 +284,7 @@ Tensor InputGradientRule::push(Push& p) const {
 // --- batches -------------------------------------------------------------------------------------
 //
 // Samples of images that meet the same weight are more samples of the batch; weights that differ
-// between samples are more groups of channels.
+// between samples are more groups of channels, or more outputs where all see the same image.
 
 /// (B, N, ...) to (B * N, ...).
 Tensor join_front(const Tensor& x) {
@@ -326,6 +326,11 @@ Geometry with_groups(Geometry g, int64_t count) {
   return g;
 }
 
+Geometry with_outputs(Geometry g, int64_t count) {
+  g.out_channels *= count;
+  return g;
+}
+
 /// With a bias of its own, as the caller sees it: added by an operation that knows batches.
 template <class R>
 std::vector<Tensor> batch_with_bias(const R& rule, const Batch& b) {
@@ -352,12 +357,23 @@ std::vector<Tensor> batch_of_images(const R& rule, const Batch& b) {
 }
 
 std::vector<Tensor> ConvolutionRule::batch(const Batch& b) const {
+  if (b.count() == 2 && !b.is_batched(0) && geometry.groups == 1) {
+    const Tensor y =
+        convolution(with_outputs(geometry, b.size()), b.inner(0), join_front(b.front(1)), {});
+    b.out_dim = 1;
+    return {split_channels(y, b.size())};
+  }
   return batch_of_images(*this, b);
 }
 std::vector<Tensor> InputGradientRule::batch(const Batch& b) const {
   return batch_of_images(*this, b);
 }
 std::vector<Tensor> WeightGradientRule::batch(const Batch& b) const {
+  if (!b.is_batched(0) && geometry.groups == 1) {
+    const Tensor w =
+        weight_gradient(with_outputs(geometry, b.size()), b.inner(0), join_channels(b.front(1)));
+    return {split_front(w, b.size())};
+  }
   const Geometry each = with_groups(geometry, b.size());
   return {split_front(weight_gradient(each, join_channels(b.front(0)), join_channels(b.front(1))),
                       b.size())};
