@@ -13,6 +13,7 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "core/allocator.h"
 #include "core/parallel.h"
@@ -276,49 +277,171 @@ void run_pass(const Prepared& p, ConvolutionPass pass, const Pointers& at) {
   operands.run(p.primitive);
 }
 
+// --- pieces: see Note [Pieces of a convolution] --------------------------------------------------
+
 // Work below which a piece is not worth a thread, in multiplications.
 constexpr int64_t kPieceWork = int64_t{1} << 20;
+// Images of a small batch are cut into strips, so many for all together, of so many rows at least.
+constexpr int64_t kStrips = 8;
+constexpr int64_t kStripRows = 4;
+// Each piece of the weight gradient has a sum of its own, so there are few, and for each element of
+// the sum enough products that adding it up costs little.
+constexpr int64_t kMostSums = 16;
+constexpr int64_t kSumPositions = 512;
+
+int64_t round_up(int64_t value, int64_t to) { return (value + to - 1) / to; }
 
 int64_t work_of_sample(const ConvolutionArgs& args) {
   return std::max<int64_t>(1, args.out_positions() * args.weight_count());
 }
 
-/// The batch in pieces of `each` samples, the last one smaller; see Note [Pieces of a convolution].
-struct Pieces {
-  int64_t each, count;
-  std::shared_ptr<const Prepared> whole, last;
-
-  Pieces(ConvolutionPass pass, const ConvolutionArgs& args, bool has_bias, int64_t samples)
-      : each(std::min(samples, args.batch)), count((args.batch + each - 1) / each) {
-    ConvolutionArgs piece = args;
-    piece.batch = args.batch - (count - 1) * each;
-    last = Cache::instance().get(pass, piece, has_bias);
-    piece.batch = each;
-    whole = count == 1 ? last : Cache::instance().get(pass, piece, has_bias);
-  }
-  bool usable() const { return whole && last; }
-  const Prepared& at(int64_t i) const { return i + 1 == count ? *last : *whole; }
+/// What one thread does at once: some samples, or some rows of one.
+struct Piece {
+  int64_t input, output;  // where its images begin, in elements
+  std::shared_ptr<const Prepared> prepared;
 };
 
-float* image(void* data, int64_t sample, const int64_t* spatial, int64_t channels) {
-  return static_cast<float*>(data) + sample * spatial[0] * spatial[1] * spatial[2] * channels;
-}
+/// Rows [in_begin, in_end) and [out_begin, out_end) of the first dimension that is meant.
+struct Strip {
+  int64_t in_begin, in_end, out_begin, out_end, padding;
+};
 
-/// The weights in the layout that a primitive wants.
-class PackedWeight {
+class Pieces {
  public:
-  PackedWeight(const Prepared& p, void* plain)
-      : scratch_(p.repacks ? p.weight.get_size() : 0),
-        data_(p.repacks ? scratch_.as<void>() : plain) {
-    const core::LibraryThreads one(1);
-    if (p.repacks) run_reorder(p.repack, p.plain_weight, plain, p.weight, data_);
+  Pieces(ConvolutionPass pass, const ConvolutionArgs& args, bool has_bias)
+      : pass_(pass), args_(args), has_bias_(has_bias) {
+    if (!cut_rows()) cut_samples();
   }
-  void* data() const { return data_; }
+
+  bool usable() const {
+    return std::ranges::all_of(list_, [](const Piece& p) { return p.prepared != nullptr; });
+  }
+  int64_t count() const { return static_cast<int64_t>(list_.size()); }
+  const Piece& operator[](int64_t i) const { return list_[static_cast<size_t>(i)]; }
+  /// Whether all have the weights in the same layout.
+  bool agree() const {
+    return std::ranges::all_of(list_, [&](const Piece& p) {
+      return p.prepared == list_[0].prepared || p.prepared->weight == list_[0].prepared->weight;
+    });
+  }
 
  private:
-  core::Scratch scratch_;
-  void* data_;
+  void add(const ConvolutionArgs& piece, int64_t input, int64_t output) {
+    list_.push_back({input, output, Cache::instance().get(pass_, piece, has_bias_)});
+  }
+
+  void cut_samples() {
+    const int64_t work = work_of_sample(args_);
+    int64_t each = round_up(kPieceWork, work);
+    if (pass_ == ConvolutionPass::WeightGradient) {
+      each = std::max(
+          {each, round_up(kSumPositions, args_.out_positions()), round_up(args_.batch, kMostSums)});
+    }
+    const int64_t input = args_.in_positions() * args_.in_channels;
+    const int64_t output = args_.out_positions() * args_.out_channels;
+    list_.clear();
+    for (int64_t n = 0; n < args_.batch; n += each) {
+      ConvolutionArgs piece = args_;
+      piece.batch = std::min(each, args_.batch - n);
+      if (n == 0 || piece.batch != each)
+        add(piece, n * input, n * output);
+      else
+        list_.push_back({n * input, n * output, list_[0].prepared});
+    }
+  }
+
+  /// False where that is not worth while or not possible.
+  bool cut_rows() {
+    const int k = 3 - args_.spatial;
+    const int64_t rows = pass_ == ConvolutionPass::InputGradient ? args_.in[k] : args_.out[k];
+    int64_t strips =
+        std::min({kStrips / args_.batch, rows / kStripRows, work_of_sample(args_) / kPieceWork});
+    if (pass_ == ConvolutionPass::WeightGradient)
+      strips = std::min(strips, args_.out_positions() / kSumPositions);
+    if (strips < 2) return false;
+    const int64_t in_row = args_.in_positions() / args_.in[k] * args_.in_channels;
+    const int64_t out_row = args_.out_positions() / args_.out[k] * args_.out_channels;
+    for (int64_t n = 0; n < args_.batch; ++n) {
+      for (int64_t i = 0; i < strips; ++i) {
+        const auto strip = strip_of(k, i * rows / strips, (i + 1) * rows / strips);
+        if (!strip) return false;
+        ConvolutionArgs piece = args_;
+        piece.batch = 1;
+        piece.in[k] = strip->in_end - strip->in_begin;
+        piece.out[k] = strip->out_end - strip->out_begin;
+        piece.padding[k] = strip->padding;
+        add(piece, (n * args_.in[k] + strip->in_begin) * in_row,
+            (n * args_.out[k] + strip->out_begin) * out_row);
+        if (!list_.back().prepared) return false;
+      }
+    }
+    return true;
+  }
+
+  /// Rows of the output with what lies under them; for the gradient of the input, rows of the input
+  /// with what sees them.
+  std::optional<Strip> strip_of(int k, int64_t begin, int64_t end) const {
+    const int64_t stride = args_.stride[k], padding = args_.padding[k];
+    const int64_t reach = (args_.kernel[k] - 1) * args_.dilation[k] + 1;
+    Strip s{};
+    if (pass_ == ConvolutionPass::InputGradient) {
+      const int64_t lowest = begin + padding - reach + 1;
+      s = {begin, end, lowest <= 0 ? 0 : round_up(lowest, stride),
+           std::min(args_.out[k], (end - 1 + padding) / stride + 1), 0};
+      s.padding = begin + padding - s.out_begin * stride;
+    } else {
+      const int64_t first = begin * stride - padding;
+      s = {std::max<int64_t>(0, first),
+           std::min(args_.in[k], first + (end - begin - 1) * stride + reach), begin, end, 0};
+      s.padding = s.in_begin - first;
+    }
+    const int64_t after =
+        (s.out_end - s.out_begin - 1) * stride + reach - (s.in_end - s.in_begin) - s.padding;
+    const bool possible =
+        s.in_begin < s.in_end && s.out_begin < s.out_end && s.padding >= 0 && after > -stride;
+    return possible ? std::optional(s) : std::nullopt;
+  }
+
+  ConvolutionPass pass_;
+  const ConvolutionArgs& args_;
+  bool has_bias_;
+  std::vector<Piece> list_;
 };
+
+/// The weights in the layouts that the pieces want; one for most.
+class PackedWeights {
+ public:
+  PackedWeights(const Pieces& pieces, void* plain) : plain_(plain) {
+    for (int64_t i = 0; i < pieces.count(); ++i) {
+      const Prepared& p = *pieces[i].prepared;
+      if (p.repacks && !find(p)) pack(p);
+    }
+  }
+  void* of(const Prepared& p) const { return p.repacks ? find(p) : plain_; }
+
+ private:
+  struct Copy {
+    const Prepared* prepared;
+    std::unique_ptr<core::Scratch> data;
+  };
+
+  void* find(const Prepared& p) const {
+    for (const Copy& copy : copies_) {
+      if (copy.prepared == &p || copy.prepared->weight == p.weight) return copy.data->as<void>();
+    }
+    return nullptr;
+  }
+  void pack(const Prepared& p) {
+    const core::LibraryThreads one(1);
+    copies_.push_back({&p, std::make_unique<core::Scratch>(p.weight.get_size())});
+    run_reorder(p.repack, p.plain_weight, plain_, p.weight, copies_.back().data->as<void>());
+  }
+
+  void* plain_;
+  std::vector<Copy> copies_;
+};
+
+float* element(void* data, int64_t index) { return static_cast<float*>(data) + index; }
 
 void add_bias(float* to, int64_t count, int64_t width, const float* bias) {
   for (int64_t i = 0; i < count; ++i) {
@@ -327,39 +450,26 @@ void add_bias(float* to, int64_t count, int64_t width, const float* bias) {
 }
 
 /// Forward and input gradient: every piece has its own place in the result.
-bool run_samples(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
+bool run_images(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
   const bool forward = pass == ConvolutionPass::Forward;
-  const int64_t samples = (kPieceWork + work_of_sample(args) - 1) / work_of_sample(args);
-  const Pieces pieces(pass, args, data[3] != nullptr, samples);
+  const Pieces pieces(pass, args, forward && data[3] != nullptr);
   if (!pieces.usable()) return false;
-  const PackedWeight whole(*pieces.whole, data[2]);
-  std::optional<PackedWeight> own;  // where the last piece wants another layout
-  if (pieces.last->weight != pieces.whole->weight) own.emplace(*pieces.last, data[2]);
-  core::parallel_for(0, pieces.count, 1, [&](int64_t begin, int64_t end) {
+  const PackedWeights weights(pieces, data[2]);
+  core::parallel_for(0, pieces.count(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      Pointers at;
-      at.input = image(data[forward ? 1 : 0], i * pieces.each, args.in, args.in_channels);
-      at.output = image(data[forward ? 0 : 1], i * pieces.each, args.out, args.out_channels);
-      at.weight = (i + 1 == pieces.count && own ? *own : whole).data();
-      at.bias = data[3];
-      run_pass(pieces.at(i), pass, at);
+      const Piece& piece = pieces[i];
+      const Prepared& p = *piece.prepared;
+      float* input = element(data[forward ? 1 : 0], piece.input);
+      run_pass(p, pass,
+               {input, weights.of(p), element(data[forward ? 0 : 1], piece.output), data[3]});
       if (!forward && data[3]) {
-        const int64_t n = std::min(pieces.each, args.batch - i * pieces.each);
-        add_bias(static_cast<float*>(at.input), n * args.in_positions(), args.in_channels,
-                 static_cast<const float*>(data[3]));
+        const int64_t places =
+            static_cast<int64_t>(p.input.get_size() / sizeof(float)) / args.in_channels;
+        add_bias(input, places, args.in_channels, static_cast<const float*>(data[3]));
       }
     }
   });
   return true;
-}
-
-/// Samples of a piece of the weight gradient: few pieces, as each has a sum of its own.
-int64_t gradient_samples(const ConvolutionArgs& args) {
-  constexpr int64_t kMostPieces = 16;
-  constexpr int64_t kPositions = 512;  // products for each element of a sum that is added later
-  const int64_t by_work = (kPieceWork + work_of_sample(args) - 1) / work_of_sample(args);
-  const int64_t by_sum = (kPositions + args.out_positions() - 1) / args.out_positions();
-  return std::max({by_work, by_sum, (args.batch + kMostPieces - 1) / kMostPieces});
 }
 
 /// Adds the lists of `width` elements that lie one after the other to the first.
@@ -380,46 +490,52 @@ void unpack(const Prepared& p, void* packed, float* weight) {
     std::memcpy(weight, packed, p.weight.get_size());
 }
 
+/// The sums of the pieces, `width` elements each, added up in order: weights into `weight`, biases
+/// into the first sum.
+void join_sums(const Pieces& pieces, const ConvolutionArgs& args, float* sums, int64_t bias_at,
+               int64_t width, float* weight) {
+  if (pieces.agree()) {
+    add_up(sums, pieces.count(), width);
+    unpack(*pieces[0].prepared, sums, weight);
+    return;
+  }
+  const core::Scratch plain(static_cast<size_t>(args.weight_count()) * sizeof(float));
+  unpack(*pieces[0].prepared, sums, weight);
+  for (int64_t i = 1; i < pieces.count(); ++i) {
+    unpack(*pieces[i].prepared, sums + i * width, plain.as<float>());
+    for (int64_t k = 0; k < args.weight_count(); ++k) weight[k] += plain.as<float>()[k];
+    for (int64_t k = bias_at; k < width; ++k) sums[k] += sums[i * width + k];
+  }
+}
+
 bool run_weight_gradient(void* const* data, const ConvolutionArgs& args) {
   constexpr auto kPass = ConvolutionPass::WeightGradient;
   constexpr int64_t kLine = 16;
-  const Pieces pieces(kPass, args, data[1] != nullptr, gradient_samples(args));
+  const Pieces pieces(kPass, args, data[1] != nullptr);
   if (!pieces.usable()) return false;
-  if (pieces.count == 1 && !pieces.whole->repacks) {
-    run_pass(*pieces.whole, kPass, {data[2], data[0], data[3], data[1]});
+  if (pieces.count() == 1 && !pieces[0].prepared->repacks) {
+    run_pass(*pieces[0].prepared, kPass, {data[2], data[0], data[3], data[1]});
     return true;
   }
-  const auto lines = [&](size_t bytes) {
-    return (static_cast<int64_t>(bytes / sizeof(float)) + kLine - 1) / kLine * kLine;
-  };
-  const int64_t bias_at =
-      lines(std::max(pieces.whole->weight.get_size(), pieces.last->weight.get_size()));
-  const int64_t width = bias_at + lines(pieces.whole->bias.get_size());
-  const core::Scratch sums(static_cast<size_t>(pieces.count * width) * sizeof(float));
-  auto* total = sums.as<float>();
-  core::parallel_for(0, pieces.count, 1, [&](int64_t begin, int64_t end) {
+  int64_t weights = 0;
+  for (int64_t i = 0; i < pieces.count(); ++i) {
+    const size_t bytes = pieces[i].prepared->weight.get_size();
+    weights = std::max(weights, static_cast<int64_t>(bytes / sizeof(float)));
+  }
+  const int64_t bias_at = round_up(weights, kLine) * kLine;
+  const int64_t width = bias_at + (data[1] ? round_up(args.out_channels, kLine) * kLine : 0);
+  const core::Scratch room(static_cast<size_t>(pieces.count() * width) * sizeof(float));
+  auto* sums = room.as<float>();
+  core::parallel_for(0, pieces.count(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      float* sum = total + i * width;
-      run_pass(pieces.at(i), kPass,
-               {image(data[2], i * pieces.each, args.in, args.in_channels), sum,
-                image(data[3], i * pieces.each, args.out, args.out_channels),
+      float* sum = sums + i * width;
+      run_pass(*pieces[i].prepared, kPass,
+               {element(data[2], pieces[i].input), sum, element(data[3], pieces[i].output),
                 data[1] ? sum + bias_at : nullptr});
     }
   });
-  auto* weight = static_cast<float*>(data[0]);
-  if (pieces.last->weight == pieces.whole->weight) {
-    add_up(total, pieces.count, width);
-    unpack(*pieces.whole, total, weight);
-  } else {
-    float* last = total + (pieces.count - 1) * width;
-    add_up(total, pieces.count - 1, width);
-    const core::Scratch plain(pieces.last->plain_weight.get_size());
-    unpack(*pieces.last, last, plain.as<float>());
-    unpack(*pieces.whole, total, weight);
-    for (int64_t k = 0; k < args.weight_count(); ++k) weight[k] += plain.as<float>()[k];
-    for (int64_t k = bias_at; k < width; ++k) total[k] += last[k];
-  }
-  if (data[1]) std::copy_n(total + bias_at, args.out_channels, static_cast<float*>(data[1]));
+  join_sums(pieces, args, sums, bias_at, width, static_cast<float*>(data[0]));
+  if (data[1]) std::copy_n(sums + bias_at, args.out_channels, static_cast<float*>(data[1]));
   return true;
 }
 
@@ -428,7 +544,7 @@ bool run_weight_gradient(void* const* data, const ConvolutionArgs& args) {
 bool convolve_by_onednn(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
   if (args.dtype != DType::Float32) return false;
   return pass == ConvolutionPass::WeightGradient ? run_weight_gradient(data, args)
-                                                 : run_samples(pass, data, args);
+                                                 : run_images(pass, data, args);
 }
 
 }  // namespace tapegrad::kernels
