@@ -16,7 +16,7 @@
 namespace tapegrad::kernels {
 
 /// Matrices that a piece of work reads and writes. Each has a row stride, and a first element for
-/// every batch; columns are adjacent (but the mask's).
+/// every batch; columns are adjacent (or, the mask's, all the same).
 enum AttentionPlace : uint8_t {
   kAttentionQuery,
   kAttentionKey,

@@ -31,6 +31,8 @@ constexpr const char* kOp = "scaled_dot_product_attention";
 Tensor with_columns(const Tensor& t) {
   return t.size(-1) == 1 || t->strides().back() == 1 ? t : contiguous(t);
 }
+/// With columns that are adjacent, or all the same.
+Tensor with_mask_columns(const Tensor& t) { return t->strides().back() == 0 ? t : with_columns(t); }
 
 /// A new tensor (..., heads, rows, columns); in memory heads lie inside of rows where they do in
 /// `like`, so that joining the heads afterwards moves nothing.
@@ -89,8 +91,9 @@ class Launch {
   }
   void set_mask(const Tensor& mask) {
     if (!mask.defined()) return;
-    set(kernels::kAttentionMask, mask);
-    p_.mask_column = mask->strides().back();
+    const Tensor columns = with_mask_columns(mask);
+    set(kernels::kAttentionMask, columns);
+    p_.mask_column = columns->strides().back() == 0 ? 0 : 1;
     p_.mask =
         mask.dtype() == DType::Bool ? kernels::AttentionMask::Bool : kernels::AttentionMask::Add;
   }

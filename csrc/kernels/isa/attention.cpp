@@ -52,8 +52,8 @@ struct Attention {
   }
 
   /// c = alpha * a b + beta * c, for c of m x n and a of m x k.
-  void multiply(Matrix<T> c, Matrix<T> a, Matrix<T> b, int64_t m, int64_t n, int64_t k,
-                double alpha, double beta) const {
+  [[gnu::noinline]] void multiply(Matrix<T> c, Matrix<T> a, Matrix<T> b, int64_t m, int64_t n,
+                                  int64_t k, double alpha, double beta) const {
     if (m == 0 || n == 0) return;
     GemmArgs args;
     args.dtype = p.is_double ? DType::Float64 : DType::Float32;
@@ -79,24 +79,32 @@ struct Attention {
     return count < 0 ? 0 : least(count, block.columns);
   }
 
-  void mask_row(const Block& block, int64_t r, T* line, int64_t n) const {
+  [[gnu::noinline]] void mask_row(const Block& block, int64_t r, T* line, int64_t n) const {
     const int64_t at = first[block.batch * kAttentionPlaces + kAttentionMask] +
                        (block.query + r) * p.row[kAttentionMask] + block.key * p.mask_column;
-    const int64_t step = p.mask_column;
     if (p.mask == AttentionMask::Bool) {
       const auto* mask = static_cast<const uint8_t*>(data[kAttentionMask]) + at;
+      if (p.mask_column == 0) {
+        for (int64_t j = 0; *mask == 0 && j < n; ++j) line[j] = -kInfinity<T>;
+        return;
+      }
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) line[j] = mask[j * step] != 0 ? line[j] : -kInfinity<T>;
+      for (int64_t j = 0; j < n; ++j) line[j] = mask[j] != 0 ? line[j] : -kInfinity<T>;
     } else {
       const auto* mask = static_cast<const T*>(data[kAttentionMask]) + at;
+      if (p.mask_column == 0) {
+        const T all = *mask;
+        for (int64_t j = 0; j < n; ++j) line[j] += all;
+        return;
+      }
 #pragma omp simd
-      for (int64_t j = 0; j < n; ++j) line[j] += mask[j * step];
+      for (int64_t j = 0; j < n; ++j) line[j] += mask[j];
     }
   }
 
   Matrix<T> tile(T* where) const { return {where, p.pitch}; }
 
-  void find_scores(const Block& block) const {
+  [[gnu::noinline]] void find_scores(const Block& block) const {
     multiply(tile(scores), matrix(kAttentionQuery, block.batch, block.query),
              matrix(kAttentionKey, block.batch, block.key).transposed(), block.rows, block.columns,
              p.width, p.scale, 0);
@@ -106,7 +114,7 @@ struct Attention {
   }
 
   /// 0 or 1 / (1 - p) for each weight of the block, those too that a causal mask hides.
-  void find_factors(const Block& block, T* to, int64_t to_row) const {
+  [[gnu::noinline]] void find_factors(const Block& block, T* to, int64_t to_row) const {
     const int64_t pair =
         (block.batch * p.query_blocks + block.query / p.query_block) * p.key_blocks +
         block.key / p.key_block;
@@ -133,7 +141,7 @@ struct Attention {
       }
     }
   }
-  void drop(const Block& block, T* values) const {
+  [[gnu::noinline]] void drop(const Block& block, T* values) const {
     for (int64_t r = 0; r < block.rows; ++r) {
       T* line = values + r * p.pitch;
       const T* factor = factors + r * p.pitch;
@@ -158,7 +166,7 @@ struct Attention {
 
   /// Makes weights of the scores, up to the sum of the row, and scales down what the output and the
   /// sum hold already where a greater maximum came.
-  void pass_row(const Block& block, int64_t r, T& largest, T& sum, T* out) const {
+  [[gnu::noinline]] void pass_row(const Block& block, int64_t r, T& largest, T& sum, T* out) const {
     T* line = scores + r * p.pitch;
     const int64_t n = seen(block, r);
     const T before = largest;
@@ -216,7 +224,7 @@ struct Attention {
   // --- backward ----------------------------------------------------------------------------------
 
   /// scores: the weights; other: their gradients become those of the scores.
-  void pull_row(const Block& block, int64_t r, T log_sum, T along) const {
+  [[gnu::noinline]] void pull_row(const Block& block, int64_t r, T log_sum, T along) const {
     T* weight = scores + r * p.pitch;
     T* gradient = other + r * p.pitch;
     const int64_t n = fill_lanes(weight, seen(block, r));
@@ -257,7 +265,7 @@ struct Attention {
     }
   }
 
-  void clear(AttentionPlace place, int64_t batch, int64_t width) const {
+  [[gnu::noinline]] void clear(AttentionPlace place, int64_t batch, int64_t width) const {
     if (data[place] == nullptr) return;
     const Matrix<T> target = matrix(place, batch, 0);
     for (int64_t r = 0; r < p.keys; ++r) {
