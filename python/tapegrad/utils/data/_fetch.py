@@ -57,9 +57,11 @@ class StreamFetcher:
         state: Any = None,
     ) -> None:
         self._dataset = dataset
+        self._ended = False
         if state is not None:
-            dataset.load_state_dict(state)
-        self._samples: Iterator[Any] = iter(dataset)
+            dataset.load_state_dict(state["dataset"])
+            self._ended = state["ended"]
+        self._samples: Iterator[Any] = iter(() if self._ended else dataset)
         self._collate = collate
         self._batch_size = batch_size
         self._drop_last = drop_last
@@ -69,6 +71,7 @@ class StreamFetcher:
         if self._batch_size is None:
             return self._collate(next(self._samples))
         batch = list(islice(self._samples, self._batch_size))
+        self._ended = len(batch) < self._batch_size
         if not batch or (self._drop_last and len(batch) < self._batch_size):
             raise StopIteration
         return self._collate(batch)
@@ -79,10 +82,14 @@ class StreamFetcher:
             pass
 
     def state(self) -> Any:
-        """What the stream itself says about its place, if it can."""
+        """What the stream itself says about its place, if it can.
+
+        One that has ended may already be back at its start, so that is kept beside.
+        """
         give = getattr(self._dataset, "state_dict", None)
-        can_take = hasattr(self._dataset, "load_state_dict")
-        return give() if give is not None and can_take else None
+        if give is None or not hasattr(self._dataset, "load_state_dict"):
+            return None
+        return {"dataset": give(), "ended": self._ended}
 
 
 def make_fetcher(
