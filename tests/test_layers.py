@@ -536,3 +536,39 @@ def test_parameter_dict():
     ours.clear()
     assert len(ours) == 0
     assert len(list(ours.parameters())) == 0
+
+
+# --- initial values ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("shape", "groups"), [((4, 2, 3), 1), ((4, 3, 3, 2), 2), ((2, 2, 2, 2, 2), 1)]
+)
+def test_dirac(shape, groups):
+    ours = nn.init.dirac_(tg.ones(*shape), groups)
+    assert (ours.numpy() == torch.nn.init.dirac_(torch.ones(*shape), groups).numpy()).all()
+    with pytest.raises(ValueError, match="divisible by groups=3"):
+        nn.init.dirac_(tg.ones(*shape), 3)
+    with pytest.raises(ValueError, match="3, 4 or 5"):
+        nn.init.dirac_(tg.ones(2, 2))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 2, 3), (2, 3, 2)])
+def test_orthogonal_start(shape):
+    tg.manual_seed(0)
+    weight = nn.Parameter(tg.empty(*shape, dtype=tg.float64))
+    assert nn.init.orthogonal_(weight, gain=2.0) is weight
+    matrix = weight.detach().numpy().reshape(shape[0], -1)
+    tall = matrix if matrix.shape[0] >= matrix.shape[1] else matrix.T
+    np.testing.assert_allclose(tall.T @ tall, 4 * np.eye(tall.shape[1]), atol=1e-12)
+    with pytest.raises(ValueError, match="2 or more"):
+        nn.init.orthogonal_(tg.ones(3))
+
+
+def test_sparse_start():
+    tg.manual_seed(0)
+    weight = nn.init.sparse_(tg.empty(50, 40), 0.3, std=2.0)
+    assert ((weight == 0).sum(0) == 15).all()
+    assert 1.5 < weight[weight != 0].std().item() < 2.5
+    with pytest.raises(ValueError, match="2 dimensions"):
+        nn.init.sparse_(tg.ones(3), 0.1)

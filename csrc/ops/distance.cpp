@@ -206,4 +206,52 @@ Example:
     tensor([[5., 0.]]))",
             &cdist);
 
+namespace {
+
+/// Of the pairs i < j, row by row, the places in a square matrix of n rows.
+Tensor upper_places(int64_t n) {
+  Tensor places = empty({n * (n - 1) / 2}, DType::Int64);
+  auto* out = places.data_ptr<int64_t>();
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t j = i + 1; j < n; ++j) *out++ = i * n + j;
+  }
+  return places;
+}
+
+Tensor pdist(const Tensor& input, double p) {
+  check_distance("pdist", input, p);
+  if (input.dim() != 2) {
+    throw ShapeError(
+        core::text("pdist: expected a tensor of 2 dimensions, got a ", core::describe(input)));
+  }
+  const int64_t n = input.size(0);
+  if (n < 2) return zeros({0}, input.dtype());
+  const Tensor all = cdist(input, input, p, "donot_use_mm_for_euclid_dist");
+  return index_select(reshape(all, {-1}), 0, upper_places(n));
+}
+
+}  // namespace
+
+TAPEGRAD_OP(kFunction | kNN, "pdist(Tensor input, float p=2.0) -> Tensor",
+            R"(Distances between all pairs of rows i < j of a matrix, row by row.
+
+The derivative is 0 where a distance is 0.
+
+Args:
+    input: (N, M), floating point
+    p: the norm, as in cdist()
+
+Returns:
+    (N (N - 1) / 2,)
+
+Raises:
+    ShapeError: a tensor that is no matrix
+    DTypeError: integer input
+
+Example:
+    >>> import tapegrad as tg
+    >>> tg.pdist(tg.tensor([[0., 0.], [3., 4.], [3., 0.]]))
+    tensor([5., 3., 4.]))",
+            &pdist);
+
 }  // namespace tapegrad

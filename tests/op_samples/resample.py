@@ -1,4 +1,4 @@
-"""Pixels, blocks, sampling and bags."""
+"""Pixels, affine grids, and distances of pairs."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ def affine(theta: Array, size: Any, align_corners: bool = False) -> Array:
     )
 
 
+def pairs(x: Array, p: float = 2.0) -> Array:
+    i, j = np.triu_indices(len(x), 1)
+    return (np.abs(x[i] - x[j]) ** p).sum(-1) ** (1 / p)
+
+
 def rows() -> list[Op]:
     return [
         Op(
@@ -60,6 +65,19 @@ def rows() -> list[Op]:
             lambda g: [S("two", g.normal(2, 6, 2, 2), 2), S("three", g.normal(1, 6, 2), 3)],
             method=False,
             aliases=("native_channel_shuffle",),
+        ),
+        Op(
+            "pdist",
+            pairs,
+            lambda g: [
+                S("euclid", g.normal(4, 3)),
+                S("one", g.normal(3, 2), 1.0),
+                S("power", g.normal(3, 2), 3.0),
+            ],
+            dtypes=FLOATS,
+            method=False,
+            oracle=False,  # PyTorch's has no second derivative
+            tol=32,
         ),
         Op(
             "affine_grid",

@@ -195,17 +195,14 @@ struct Line {
   }
 };
 
-template <class T, int kCount>
-struct Sampler {
+/// The axes of the images, and the taps of a block of places.
+template <class T>
+struct Places {
   const GridSample& p;
   Axis<T> x, y, z;
-  Line<T, kCount> line;
-  explicit Sampler(const GridSample& parameters)
-      : p(parameters), x(p.w, p), y(p.h, p), z(p.d, p), line{p.channels} {}
+  explicit Places(const GridSample& parameters) : p(parameters), x(p.w, p), y(p.h, p), z(p.d, p) {}
 
-  int64_t image() const { return p.d * p.h * p.w * p.channels; }
-
-  void axis_taps(AxisTaps<T>* axes, const T* grid, int64_t n) const {
+  [[gnu::noinline]] void axis_taps(AxisTaps<T>* axes, const T* grid, int64_t n) const {
     alignas(64) T at[kBlock];
     for (int a = 0; a < p.dims; ++a) {
       for (int64_t j = 0; j < n; ++j) at[j] = grid[j * p.dims + a];
@@ -214,7 +211,7 @@ struct Sampler {
   }
 
   /// All taps; weights with the slope of axis `derived` in place of its weight (-1: of none).
-  void taps(const AxisTaps<T>* axes, int64_t n, int derived, Taps<T>& out) const {
+  [[gnu::noinline]] void taps(const AxisTaps<T>* axes, int64_t n, int derived, Taps<T>& out) const {
     const int m = axes[0].count;
     out.count = p.dims == 3 ? m * m * m : m * m;
     for (int t = 0; t < out.count; ++t) {
@@ -239,6 +236,16 @@ struct Sampler {
       }
     }
   }
+};
+
+template <class T, int kCount>
+struct Sampler : Places<T> {
+  using Places<T>::p;
+  Line<T, kCount> line;
+  explicit Sampler(const GridSample& parameters)
+      : Places<T>(parameters), line{parameters.channels} {}
+
+  int64_t image() const { return p.d * p.h * p.w * p.channels; }
 
   /// f(sample, first place, places) for all blocks, on threads.
   template <class F>
@@ -279,8 +286,8 @@ struct Sampler {
     for_blocks([&](int64_t i, int64_t first, int64_t n) {
       AxisTaps<T> axes[3];
       Taps<T> all;
-      axis_taps(axes, grid + (i * p.places + first) * p.dims, n);
-      taps(axes, n, -1, all);
+      this->axis_taps(axes, grid + (i * p.places + first) * p.dims, n);
+      this->taps(axes, n, -1, all);
       for (int64_t j = 0; j < n; ++j)
         sample(out + (i * p.places + first + j) * p.channels, images + i * image(), all, j);
     });
@@ -292,9 +299,9 @@ struct Sampler {
       Taps<T> all;
       alignas(64) T products[kMostTaps][kBlock];
       const int64_t start = i * p.places + first;
-      axis_taps(axes, grid + start * p.dims, n);
+      this->axis_taps(axes, grid + start * p.dims, n);
       for (int a = 0; a < p.dims; ++a) {
-        taps(axes, n, a, all);
+        this->taps(axes, n, a, all);
         for (int64_t j = 0; j < n; ++j) {
           T sum = T(0);
           for (int t = 0; t < all.count; ++t) {
@@ -325,8 +332,8 @@ struct Sampler {
           const int64_t n = smaller(kBlock, p.places - first), start = i * p.places + first;
           AxisTaps<T> axes[3];
           Taps<T> all;
-          axis_taps(axes, grid + start * p.dims, n);
-          taps(axes, n, -1, all);
+          this->axis_taps(axes, grid + start * p.dims, n);
+          this->taps(axes, n, -1, all);
           for (int64_t j = 0; j < n; ++j) {
             for (int t = 0; t < all.count; ++t) {
               const int64_t at = all.offset[t][j];

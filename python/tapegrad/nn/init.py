@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 __all__ = [
     "calculate_gain",
     "constant_",
+    "dirac_",
     "eye_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "normal_",
     "ones_",
+    "orthogonal_",
+    "sparse_",
     "trunc_normal_",
     "uniform_",
     "xavier_normal_",
@@ -221,6 +224,89 @@ def kaiming_normal_(
         _warn_empty()
         return tensor
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Weights of a convolution that passes its channels on: 1 in the middle of channel i to i.
+
+    ``groups`` groups of output channels each pass on the input channels. Errors: ``ValueError``
+    unless the tensor has 3 to 5 dimensions, the first of which ``groups`` divides.
+
+    >>> import tapegrad as tg
+    >>> tg.nn.init.dirac_(tg.empty(2, 2, 3))[0]
+    tensor([[0., 1., 0.],
+            [0., 0., 0.]])
+    """
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError(
+            f"dirac_: expected a tensor of 3, 4 or 5 dimensions, got shape {tuple(tensor.shape)}"
+        )
+    if tensor.shape[0] % groups != 0:
+        raise ValueError(
+            f"dirac_: dimension 0 must be divisible by groups={groups}, got shape "
+            f"{tuple(tensor.shape)}"
+        )
+    outputs = tensor.shape[0] // groups
+    middle = tuple(size // 2 for size in tensor.shape[2:])
+    with no_grad():
+        tensor.zero_()
+        for group in range(groups):
+            for i in range(min(outputs, tensor.shape[1])):
+                place = (group * outputs + i, i, *middle)
+                tensor[place] = 1.0
+    return tensor
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = None) -> Tensor:
+    """``gain`` times a random orthogonal matrix (Saxe et al., https://arxiv.org/abs/1312.6120).
+
+    Dimensions after the first count as columns; orthonormal are the rows or the columns, whichever
+    are fewer. Errors: ``ValueError`` for less than 2 dimensions.
+
+    >>> import tapegrad as tg
+    >>> q = tg.nn.init.orthogonal_(tg.empty(3, 5))
+    >>> tg.allclose(q @ q.T, tg.eye(3), atol=1e-5)
+    True
+    """
+    if tensor.dim() < 2:
+        raise ValueError(
+            "orthogonal_: expected a tensor of 2 or more dimensions, got shape "
+            f"{tuple(tensor.shape)}"
+        )
+    if tensor.numel() == 0:
+        return tensor
+    rows = tensor.shape[0]
+    columns = tensor.numel() // rows
+    with no_grad():
+        normal = _C.empty((rows, columns), dtype=tensor.dtype).normal_(0, 1, generator=generator)
+        q, r = _C._linalg.qr(normal.t() if rows < columns else normal)
+        q = q * r.diagonal().sign()
+        tensor.copy_((q.t() if rows < columns else q).reshape(tensor.shape))
+        return tensor.mul_(gain)
+
+
+def sparse_(
+    tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None
+) -> Tensor:
+    """N(0, std^2), with a share ``sparsity`` of each column set to 0 (Martens, 2010).
+
+    Errors: ``ValueError`` unless the tensor has 2 dimensions.
+
+    >>> import tapegrad as tg
+    >>> tg.nn.init.sparse_(tg.empty(4, 3), sparsity=0.5).count_nonzero(0)
+    tensor([2, 2, 2])
+    """
+    if tensor.dim() != 2:
+        raise ValueError(
+            f"sparse_: expected a tensor of 2 dimensions, got shape {tuple(tensor.shape)}"
+        )
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    with no_grad():
+        tensor.normal_(0, std, generator=generator)
+        for column in range(columns):
+            tensor[_C.randperm(rows, generator=generator)[:zeros], column] = 0
+    return tensor
 
 
 def _warn_empty() -> None:
