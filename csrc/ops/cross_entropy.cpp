@@ -438,7 +438,7 @@ Tensor probability_cross_entropy(const char* op, const Tensor& input, const Tens
   // A dot product along the last dimension needs no memory for the products.
   const Tensor each = dim == input.dim() - 1 ? vecdot(logs, shares) : sum(logs * shares, dim);
   if (reduction == Reduction::None) return neg(each);
-  const Tensor total = neg(sum(each));
+  Tensor total = neg(sum(each));
   if (reduction == Reduction::Sum) return total;
   const double samples =
       classes == 0 ? 0.0 : static_cast<double>(input->numel()) / static_cast<double>(classes);
