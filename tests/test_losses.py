@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
 import warnings
+from pathlib import Path
 from typing import Any
 
 import mpmath
@@ -520,3 +522,10 @@ def test_half_types_compute_in_float32() -> None:
         loss = F.multi_margin_loss(low, t)
         assert loss.dtype == dtype
         assert_close(loss.double(), F.multi_margin_loss(low.double(), t), rtol=1e-2, atol=1e-2)
+
+
+def test_the_page_of_losses_runs_and_names_them_all() -> None:
+    page = Path(__file__).parents[1] / "docs" / "losses.md"
+    assert doctest.testfile(str(page), module_relative=False).failed == 0
+    text = page.read_text(encoding="utf-8")
+    assert [n for n in nn.modules.loss.__all__ if f"`{n}`" not in text] == []
