@@ -8,8 +8,7 @@ namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
 
 constexpr int64_t kGrain = 16384;
-constexpr int64_t kBlock = 16;  // channels, or outputs of a row of pairs, at a time
-constexpr int64_t kRow = 64;    // outputs of any other row at a time
+constexpr int64_t kBlock = 16;  // channels, or outputs of a row, at a time
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t tasks_of(int64_t elements) {
@@ -61,11 +60,13 @@ template <class T>
 void max_last(const T* x, T* y, int32_t* places, const PoolParameters& p) {
   const PoolWindows& s = p.windows;
   const int64_t rows = s.out[0] * s.out[1], c = p.channels;
+  const PoolRow row(s);
   const auto run = [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const T* from = x + t / rows * volume(s.in) * c;
+      const PoolRange d = pool_range(s, 0, t % rows / s.out[1]), h = pool_range(s, 1, t % s.out[1]);
       for (int64_t ow = 0; ow < s.out[2]; ++ow) {
-        const PoolWindow window(s, t % rows / s.out[1], t % s.out[1], ow);
+        const PoolWindow window(d, h, row[ow]);
         const int64_t to = (t * s.out[2] + ow) * c;
         int64_t j = 0;
         for (; j + kBlock <= c; j += kBlock)
@@ -82,88 +83,100 @@ void max_last(const T* x, T* y, int32_t* places, const PoolParameters& p) {
 
 // --- planes one after the other ------------------------------------------------------------------
 
-/// `count` outputs of a row. The windows of a row differ only by where they start.
-template <class T, int64_t kStride>
-TAPEGRAD_INLINE void max_row(const T* x, T* y, int32_t* places, const PoolWindows& s,
-                             const PoolRange& d, const PoolRange& h, int64_t first, int64_t count) {
-  alignas(64) T best[kRow];
-  alignas(64) int32_t at[kRow];
-  const int64_t stride = kStride ? kStride : s.stride[2];
-  const auto place = static_cast<int32_t>((d.from * s.kernel[1] + h.from) * s.kernel[2]);
-#pragma omp simd
-  for (int64_t j = 0; j < count; ++j) {
-    best[j] = -kInfinity<T>;
-    at[j] = place;
-  }
-  for (int64_t j = 0; j < count && (first + j) * stride < s.padding[2]; ++j)
-    at[j] += static_cast<int32_t>(pool_range(s, 2, first + j).from);
-  for_lines(s, d, h, [&](int64_t k, int64_t line) {
-    for (int64_t kw = 0; kw < s.kernel[2]; ++kw) {
-      // The outputs for which this element of the window is inside.
-      const int64_t shift = kw * s.dilation[2] - s.padding[2];
-      const int64_t least = shift < 0 ? divided_up(-shift, stride) - first : 0;
-      const int64_t most = s.in[2] > shift ? divided_up(s.in[2] - shift, stride) - first : 0;
-      const int64_t from = least > 0 ? least : 0, to = smaller(most, count);
-      const T* value = x + line + first * stride + shift;
-      const auto now = static_cast<int32_t>(k + kw);
-#pragma omp simd
-      for (int64_t j = from; j < to; ++j) {
-        const bool take = takes(value[j * stride], best[j]);
-        best[j] = take ? value[j * stride] : best[j];
-        at[j] = take ? now : at[j];
-      }
-    }
-  });
-#pragma omp simd
-  for (int64_t j = 0; j < count; ++j) y[j] = best[j];
-  if (!places) return;
-#pragma omp simd
-  for (int64_t j = 0; j < count; ++j) places[j] = at[j];
-}
-
-/// One output with a window of long lines.
+/// One output, its window written out.
 template <class T>
-TAPEGRAD_INLINE void max_lines(const T* x, T* y, int32_t* places, const PoolWindows& s,
-                               const PoolWindow& window) {
+TAPEGRAD_INLINE void max_cell(const T* x, T* y, int32_t* places, const PoolWindows& s,
+                              const PoolWindow& window) {
+  constexpr int64_t kLong = 32;
   T best = -kInfinity<T>;
   int32_t at = window.first_place(s);
-  for_lines(s, window.d, window.h, [&](int64_t place, int64_t line) {
+  const int64_t length = window.w.to - window.w.from;
+  const auto line_of = [&](int64_t place, int64_t line) __attribute__((always_inline)) {
     const T* from = x + line + window.w.start;
-    const T top = fold_line<Max<T>>(from + window.w.from, window.w.to - window.w.from);
-    if (!takes(top, best)) return;
-    best = top;
-    for (int64_t kw = window.w.from; kw < window.w.to; ++kw) {
-      if (from[kw] != top && from[kw] == from[kw]) continue;
-      at = static_cast<int32_t>(place + kw);
-      if (top == top) break;
+    if (length >= kLong && s.dilation[2] == 1) {
+      const T top = fold_line<Max<T>>(from + window.w.from, length);
+      if (!takes(top, best)) return;
     }
-  });
+    for (int64_t kw = window.w.from; kw < window.w.to; ++kw) {
+      const T value = from[kw * s.dilation[2]];
+      if (!takes(value, best)) continue;
+      best = value;
+      at = static_cast<int32_t>(place + kw);
+    }
+  };
+  for_lines(s, window.d, window.h, line_of);
   *y = best;
   if (places) *places = at;
 }
 
+/// `n` outputs of a row, up to kBlock, whose windows lie inside of it; `x` is the plane, shifted to
+/// the first window. With `kCount` that many are computed and the rest dropped.
+template <class T, int64_t kStride, int64_t kCount>
+TAPEGRAD_INLINE void max_chunk(const T* x, T* y, int32_t* places, const PoolWindows& s,
+                               const PoolRange& d, const PoolRange& h, int64_t n) {
+  alignas(64) T best[kBlock];
+  alignas(64) int32_t at[kBlock];
+  const int64_t stride = kStride ? kStride : s.stride[2], count = kCount ? kCount : n;
+  const auto first = static_cast<int32_t>((d.from * s.kernel[1] + h.from) * s.kernel[2]);
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) {
+    best[j] = -kInfinity<T>;
+    at[j] = first;
+  }
+  for_lines(s, d, h, [&](int64_t place, int64_t line) __attribute__((always_inline)) {
+    for (int64_t kw = 0; kw < s.kernel[2]; ++kw) {
+      const T* value = x + line + kw * s.dilation[2];
+      const auto k = static_cast<int32_t>(place + kw);
+#pragma omp simd
+      for (int64_t j = 0; j < count; ++j) {
+        const bool take = takes(value[j * stride], best[j]);
+        best[j] = take ? value[j * stride] : best[j];
+        at[j] = take ? k : at[j];
+      }
+    }
+  });
+  for (int64_t j = 0; j < n; ++j) y[j] = best[j];
+  for (int64_t j = 0; places && j < n; ++j) places[j] = at[j];
+}
+
+/// The windows of a row that lie inside of it: they differ only by where they start.
+template <class T, int64_t kStride>
+TAPEGRAD_INLINE void max_inside(const T* x, const T* end, T* y, int32_t* places,
+                                const PoolWindows& s, const PoolInside& inside, const PoolRange& d,
+                                const PoolRange& h) {
+  const int64_t stride = kStride ? kStride : s.stride[2];
+  const int64_t reach = last_element(s, d, h) + (kBlock - 1) * stride;
+  for (int64_t j = inside.from; j < inside.to; j += kBlock) {
+    const T* from = x + j * stride - s.padding[2];
+    int32_t* at = places ? places + j : nullptr;
+    if (from + reach < end)  // see Note [Whole vectors in short rows]
+      max_chunk<T, kStride, kBlock>(from, y + j, at, s, d, h, smaller(kBlock, inside.to - j));
+    else
+      max_chunk<T, kStride, 0>(from, y + j, at, s, d, h, smaller(kBlock, inside.to - j));
+  }
+}
+
 template <class T>
-void max_plane(const T* x, T* y, int32_t* places, const PoolWindows& s) {
-  const bool lines = pool_by_lines(s);
+void max_plane(const T* x, const T* end, T* y, int32_t* places, const PoolWindows& s,
+               const PoolRow& ranges) {
+  const bool one_by_one = pool_by_lines(s);
+  const PoolInside inside(s);
   for (int64_t row = 0; row < s.out[0] * s.out[1]; ++row) {
-    const int64_t od = row / s.out[1], oh = row % s.out[1], to = row * s.out[2];
-    if (lines) {
-      for (int64_t ow = 0; ow < s.out[2]; ++ow)
-        max_lines(x, y + to + ow, places ? places + to + ow : nullptr, s,
-                  PoolWindow(s, od, oh, ow));
-      continue;
+    const int64_t to = row * s.out[2];
+    int32_t* at = places ? places + to : nullptr;
+    const PoolRange d = pool_range(s, 0, row / s.out[1]), h = pool_range(s, 1, row % s.out[1]);
+    for (int64_t j = 0; j < s.out[2]; ++j) {
+      if (!one_by_one && j == inside.from) j = inside.to;
+      if (j == s.out[2]) break;
+      max_cell(x, y + to + j, at ? at + j : nullptr, s, PoolWindow(d, h, ranges[j]));
     }
-    const PoolRange d = pool_range(s, 0, od), h = pool_range(s, 1, oh);
-    for (int64_t first = 0; first < s.out[2]; first += kRow) {
-      const int64_t count = smaller(kRow, s.out[2] - first), out = to + first;
-      int32_t* at = places ? places + out : nullptr;
-      if (s.stride[2] == 1)
-        max_row<T, 1>(x, y + out, at, s, d, h, first, count);
-      else if (s.stride[2] == 2)
-        max_row<T, 2>(x, y + out, at, s, d, h, first, count);
-      else
-        max_row<T, 0>(x, y + out, at, s, d, h, first, count);
-    }
+    if (one_by_one) continue;
+    if (s.stride[2] == 1)
+      max_inside<T, 1>(x, end, y + to, at, s, inside, d, h);
+    else if (s.stride[2] == 2)
+      max_inside<T, 2>(x, end, y + to, at, s, inside, d, h);
+    else
+      max_inside<T, 0>(x, end, y + to, at, s, inside, d, h);
   }
 }
 
@@ -227,67 +240,85 @@ void run_max(void* const* data, const PoolParameters& p) {
     max_pairs(x, y, places, p);
   } else {
     const int64_t out = volume(s.out);
-    core::parallel_for(
-        0, p.planes, tasks_of(out * volume(s.kernel)), [&](int64_t begin, int64_t end) {
-          for (int64_t t = begin; t < end; ++t)
-            max_plane(x + t * volume(s.in), y + t * out, places ? places + t * out : nullptr, s);
-        });
+    const PoolRow ranges(s);
+    core::parallel_for(0, p.planes, tasks_of(out * volume(s.kernel)),
+                       [&](int64_t begin, int64_t end) {
+                         for (int64_t t = begin; t < end; ++t)
+                           max_plane(x + t * volume(s.in), x + p.planes * volume(s.in), y + t * out,
+                                     places ? places + t * out : nullptr, s, ranges);
+                       });
   }
 }
 
 // --- the gradient: each goes to where the maximum was --------------------------------------------
 
+/// to[j] = g[j] where the place is k, else 0.
+template <class T>
+TAPEGRAD_INLINE void put_where(T* to, const T* g, const int32_t* places, int32_t k, int64_t width) {
+  int64_t j = 0;
+  for (; j + kBlock <= width; j += kBlock) {
+#pragma omp simd
+    for (int64_t i = 0; i < kBlock; ++i) to[j + i] = places[j + i] == k ? g[j + i] : T(0);
+  }
+#pragma omp simd
+  for (int64_t i = j; i < width; ++i) to[i] = places[i] == k ? g[i] : T(0);
+}
+
+/// `width` channels of one sample.
+template <class T>
+void scatter_strip(T* to, const T* g, const int32_t* places, const PoolWindows& s,
+                   const PoolOffsets& offsets, const PoolRow& row, int64_t c, int64_t width) {
+  constexpr int64_t kFew = 4;  // places, for which to look at each of them is fastest
+  const bool by_place = is_tiled(s) && volume(s.kernel) <= kFew;
+  if (!by_place) clear_strip(to, volume(s.in), c, width);
+  for (int64_t line = 0; line < s.out[0] * s.out[1]; ++line) {
+    const PoolRange d = pool_range(s, 0, line / s.out[1]), h = pool_range(s, 1, line % s.out[1]);
+    for (int64_t ow = 0; ow < s.out[2]; ++ow) {
+      const int64_t o = line * s.out[2] + ow;
+      const PoolWindow window(d, h, row[ow]);
+      T* origin = to + window.origin(s) * c;
+      const T* from = g + o * c;
+      const int32_t* at = places + o * c;
+      if (by_place) {
+        for (int64_t k = 0; k < volume(s.kernel); ++k)
+          put_where(origin + offsets[k] * c, from, at, static_cast<int32_t>(k), width);
+      } else {
+        for (int64_t j = 0; j < width; ++j) origin[offsets[at[j]] * c + j] += from[j];
+      }
+    }
+  }
+}
+
 template <class T>
 void scatter_last(T* gx, const T* g, const int32_t* places, const PoolParameters& p) {
   constexpr int64_t kStrip = 64;
   const PoolWindows& s = p.windows;
+  const PoolOffsets offsets(s);
+  const PoolRow row(s);
   const int64_t c = p.channels, strips = (c + kStrip - 1) / kStrip, in = volume(s.in);
-  const bool tiled = is_tiled(s);
-  const auto strip = [&](int64_t sample, int64_t first, int64_t width) {
-    T* to = gx + sample * in * c + first;
-    if (!tiled) clear_strip(to, in, c, width);
-    for (int64_t o = 0; o < volume(s.out); ++o) {
-      const int64_t row = o / s.out[2], from = (sample * volume(s.out) + o) * c + first;
-      const PoolWindow window(s, row / s.out[1], row % s.out[1], o % s.out[2]);
-      for_lines(s, window.d, window.h, [&](int64_t place, int64_t line) {
-        for (int64_t kw = window.w.from; kw < window.w.to; ++kw) {
-          T* cell = to + (line + window.w.start + kw * s.dilation[2]) * c;
-          const auto k = static_cast<int32_t>(place + kw);
-          if (tiled) {
-#pragma omp simd
-            for (int64_t j = 0; j < width; ++j)
-              cell[j] = places[from + j] == k ? g[from + j] : T(0);
-          } else {
-#pragma omp simd
-            for (int64_t j = 0; j < width; ++j)
-              cell[j] += places[from + j] == k ? g[from + j] : T(0);
-          }
-        }
-      });
-    }
-  };
   core::parallel_for(0, p.planes * strips, tasks_of(in * smaller(c, kStrip)),
                      [&](int64_t begin, int64_t end) {
                        for (int64_t t = begin; t < end; ++t) {
                          const int64_t first = t % strips * kStrip;
-                         strip(t / strips, first, smaller(kStrip, c - first));
+                         const int64_t from = t / strips * volume(s.out) * c + first;
+                         scatter_strip(gx + t / strips * in * c + first, g + from, places + from, s,
+                                       offsets, row, c, smaller(kStrip, c - first));
                        }
                      });
 }
 
 template <class T>
 void scatter_plane(T* gx, const T* g, const int32_t* places, const PoolWindows& s,
-                   const PoolOffsets& offsets) {
+                   const PoolOffsets& offsets, const PoolRow& ranges) {
   const int64_t in = volume(s.in);
 #pragma omp simd
   for (int64_t i = 0; i < in; ++i) gx[i] = T(0);
   for (int64_t row = 0; row < s.out[0] * s.out[1]; ++row) {
     const int64_t from = row * s.out[2];
-    const int64_t origin = PoolWindow(s, row / s.out[1], row % s.out[1], 0).origin(s);
-    for (int64_t o = 0; o < s.out[2]; ++o) {
-      const int64_t shift = s.adaptive ? o * s.in[2] / s.out[2] : o * s.stride[2];
-      gx[origin + shift + offsets[places[from + o]]] += g[from + o];
-    }
+    const PoolRange d = pool_range(s, 0, row / s.out[1]), h = pool_range(s, 1, row % s.out[1]);
+    const int64_t origin = PoolWindow(d, h, PoolRange{0, 0, 0}).origin(s);
+    for (int64_t o = 0; o < s.out[2]; ++o)
+      gx[origin + ranges[o].start + offsets[places[from + o]]] += g[from + o];
   }
 }
 
@@ -337,10 +368,11 @@ void run_scatter(void* const* data, const PoolParameters& p) {
     scatter_pairs(gx, g, places, p);
   } else {
     const PoolOffsets offsets(s);
+    const PoolRow ranges(s);
     core::parallel_for(0, p.planes, tasks_of(volume(s.in)), [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t)
         scatter_plane(gx + t * volume(s.in), g + t * volume(s.out), places + t * volume(s.out), s,
-                      offsets);
+                      offsets, ranges);
     });
   }
 }

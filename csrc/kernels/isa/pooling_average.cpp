@@ -7,8 +7,10 @@ namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
 
 constexpr int64_t kGrain = 16384;
-constexpr int64_t kBlock = 16;  // channels, or outputs of a row of pairs, at a time
-constexpr int64_t kRow = 64;    // outputs of any other row at a time
+constexpr int64_t kBlock = 16;    // channels, or outputs of a row, at a time
+constexpr int64_t kColumns = 64;  // of gradients at a time
+constexpr int64_t kLine = 256;    // the longest line whose columns are added up first
+constexpr int64_t kWidest = 32;   // window whose gradients are added up for a line first
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t tasks_of(int64_t elements) {
@@ -40,11 +42,13 @@ template <class T>
 void average_last(const T* x, T* y, const PoolParameters& p) {
   const PoolWindows& s = p.windows;
   const int64_t rows = s.out[0] * s.out[1], c = p.channels;
+  const PoolRow ranges(s);
   const auto run = [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const T* from = x + t / rows * volume(s.in) * c;
+      const PoolRange d = pool_range(s, 0, t % rows / s.out[1]), h = pool_range(s, 1, t % s.out[1]);
       for (int64_t ow = 0; ow < s.out[2]; ++ow) {
-        const PoolWindow window(s, t % rows / s.out[1], t % s.out[1], ow);
+        const PoolWindow window(d, h, ranges[ow]);
         T* to = y + (t * s.out[2] + ow) * c;
         int64_t j = 0;
         for (; j + kBlock <= c; j += kBlock)
@@ -58,42 +62,10 @@ void average_last(const T* x, T* y, const PoolParameters& p) {
 
 // --- planes one after the other ------------------------------------------------------------------
 
-/// The outputs first ... first + count - 1 of a row for which element kw of the window is inside,
-/// counted from `first`.
-struct Inside {
-  int64_t from, to;
-  Inside(const PoolWindows& s, int64_t kw, int64_t first, int64_t count) {
-    const int64_t shift = kw - s.padding[2], stride = s.stride[2];
-    const int64_t least = shift < 0 ? divided_up(-shift, stride) - first : 0;
-    const int64_t most = s.in[2] > shift ? divided_up(s.in[2] - shift, stride) - first : 0;
-    from = least > 0 ? least : 0;
-    to = smaller(most, count);
-  }
-};
-
-template <class T, int64_t kStride>
-TAPEGRAD_INLINE void average_row(const T* x, T* y, const PoolParameters& p, const PoolRange& d,
-                                 const PoolRange& h, int64_t first, int64_t count) {
-  const PoolWindows& s = p.windows;
-  const int64_t stride = kStride ? kStride : s.stride[2];
-  alignas(64) T sum[kRow];
-#pragma omp simd
-  for (int64_t j = 0; j < count; ++j) sum[j] = T(0);
-  for_lines(s, d, h, [&](int64_t, int64_t line) {
-    for (int64_t kw = 0; kw < s.kernel[2]; ++kw) {
-      const Inside inside(s, kw, first, count);
-      const T* value = x + line + first * stride + kw - s.padding[2];
-#pragma omp simd
-      for (int64_t j = inside.from; j < inside.to; ++j) sum[j] += value[j * stride];
-    }
-  });
-  for (int64_t j = 0; j < count; ++j)
-    y[j] = sum[j] / PoolWindow(d, h, pool_range(s, 2, first + j)).divisor<T>(p);
-}
-
-/// The sum over one window of long lines; a window of whole lines is one line itself.
+/// The sum over one window; one of whole lines is one line itself.
 template <class T>
-TAPEGRAD_INLINE T sum_of_lines(const T* x, const PoolWindows& s, const PoolWindow& window) {
+TAPEGRAD_INLINE T window_sum(const T* x, const PoolWindows& s, const PoolWindow& window) {
+  constexpr int64_t kLong = 32;
   T sum = T(0);
   const int64_t length = window.w.to - window.w.from;
   if (length == s.in[2]) {
@@ -104,35 +76,104 @@ TAPEGRAD_INLINE T sum_of_lines(const T* x, const PoolWindows& s, const PoolWindo
     }
     return sum;
   }
-  for_lines(s, window.d, window.h, [&](int64_t, int64_t line) {
-    sum += fold_line<Sum<T>>(x + line + window.w.start + window.w.from, length);
+  for_lines(s, window.d, window.h, [&](int64_t, int64_t line) __attribute__((always_inline)) {
+    const T* from = x + line + window.w.start + window.w.from;
+    if (length >= kLong) {
+      sum += fold_line<Sum<T>>(from, length);
+    } else {
+      for (int64_t i = 0; i < length; ++i) sum += from[i];
+    }
   });
   return sum;
 }
 
-template <class T>
-void average_plane(const T* x, T* y, const PoolParameters& p) {
+/// `n` outputs of a row, up to kBlock, whose windows lie inside of it; `x` is the plane, shifted to
+/// the first window. With `kCount` that many are computed and the rest dropped.
+template <class T, int64_t kStride, int64_t kCount>
+TAPEGRAD_INLINE void average_chunk(const T* x, T* y, const PoolWindows& s, const PoolRange& d,
+                                   const PoolRange& h, T divisor, int64_t n) {
+  alignas(64) T sum[kBlock];
+  const int64_t stride = kStride ? kStride : s.stride[2], count = kCount ? kCount : n;
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) sum[j] = T(0);
+  for_lines(s, d, h, [&](int64_t, int64_t line) __attribute__((always_inline)) {
+    for (int64_t kw = 0; kw < s.kernel[2]; ++kw) {
+      const T* value = x + line + kw;
+#pragma omp simd
+      for (int64_t j = 0; j < count; ++j) sum[j] += value[j * stride];
+    }
+  });
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) sum[j] /= divisor;
+  for (int64_t j = 0; j < n; ++j) y[j] = sum[j];
+}
+
+/// The windows of a row that lie inside of it: they differ only by where they start.
+template <class T, int64_t kStride>
+TAPEGRAD_INLINE void average_inside(const T* x, const T* end, T* y, const PoolParameters& p,
+                                    const PoolInside& inside, const PoolRange& d,
+                                    const PoolRange& h) {
   const PoolWindows& s = p.windows;
-  const bool lines = pool_by_lines(s);
+  const int64_t stride = kStride ? kStride : s.stride[2];
+  const int64_t reach = last_element(s, d, h) + (kBlock - 1) * stride;
+  const T divisor = PoolWindow(d, h, PoolRange{0, 0, s.kernel[2]}).divisor<T>(p);
+  for (int64_t j = inside.from; j < inside.to; j += kBlock) {
+    const T* from = x + j * stride - s.padding[2];
+    const int64_t n = smaller(kBlock, inside.to - j);
+    if (from + reach < end)  // see Note [Whole vectors in short rows]
+      average_chunk<T, kStride, kBlock>(from, y + j, s, d, h, divisor, n);
+    else
+      average_chunk<T, kStride, 0>(from, y + j, s, d, h, divisor, n);
+  }
+}
+
+/// The outputs of a row one by one, from the sums of its lines.
+template <class T>
+TAPEGRAD_INLINE void average_by_columns(const T* x, T* y, const PoolParameters& p,
+                                        const PoolRange& d, const PoolRange& h,
+                                        const PoolRow& ranges) {
+  const PoolWindows& s = p.windows;
+  alignas(64) T sums[kLine];
+#pragma omp simd
+  for (int64_t i = 0; i < s.in[2]; ++i) sums[i] = T(0);
+  for_lines(s, d, h, [&](int64_t, int64_t line) __attribute__((always_inline)) {
+    const T* from = x + line;
+#pragma omp simd
+    for (int64_t i = 0; i < s.in[2]; ++i) sums[i] += from[i];
+  });
+  for (int64_t j = 0; j < s.out[2]; ++j) {
+    const PoolWindow window(d, h, ranges[j]);
+    T total = T(0);
+    for (int64_t k = window.w.from; k < window.w.to; ++k) total += sums[window.w.start + k];
+    y[j] = total / window.divisor<T>(p);
+  }
+}
+
+template <class T>
+void average_plane(const T* x, const T* end, T* y, const PoolParameters& p, const PoolRow& ranges) {
+  const PoolWindows& s = p.windows;
+  const bool one_by_one = pool_by_lines(s);
+  const PoolInside inside(s);
   for (int64_t row = 0; row < s.out[0] * s.out[1]; ++row) {
-    const int64_t od = row / s.out[1], oh = row % s.out[1], to = row * s.out[2];
-    if (lines) {
-      for (int64_t ow = 0; ow < s.out[2]; ++ow) {
-        const PoolWindow window(s, od, oh, ow);
-        y[to + ow] = sum_of_lines(x, s, window) / window.divisor<T>(p);
-      }
+    T* to = y + row * s.out[2];
+    const PoolRange d = pool_range(s, 0, row / s.out[1]), h = pool_range(s, 1, row % s.out[1]);
+    if (one_by_one && s.in[2] <= kLine) {
+      average_by_columns(x, to, p, d, h, ranges);
       continue;
     }
-    const PoolRange d = pool_range(s, 0, od), h = pool_range(s, 1, oh);
-    for (int64_t first = 0; first < s.out[2]; first += kRow) {
-      const int64_t count = smaller(kRow, s.out[2] - first);
-      if (s.stride[2] == 1)
-        average_row<T, 1>(x, y + to + first, p, d, h, first, count);
-      else if (s.stride[2] == 2)
-        average_row<T, 2>(x, y + to + first, p, d, h, first, count);
-      else
-        average_row<T, 0>(x, y + to + first, p, d, h, first, count);
+    for (int64_t j = 0; j < s.out[2]; ++j) {
+      if (!one_by_one && j == inside.from) j = inside.to;
+      if (j == s.out[2]) break;
+      const PoolWindow window(d, h, ranges[j]);
+      to[j] = window_sum(x, s, window) / window.divisor<T>(p);
     }
+    if (one_by_one) continue;
+    if (s.stride[2] == 1)
+      average_inside<T, 1>(x, end, to, p, inside, d, h);
+    else if (s.stride[2] == 2)
+      average_inside<T, 2>(x, end, to, p, inside, d, h);
+    else
+      average_inside<T, 0>(x, end, to, p, inside, d, h);
   }
 }
 
@@ -165,6 +206,21 @@ void average_pairs(const T* x, T* y, const PoolParameters& p) {
   });
 }
 
+/// The mean of each plane.
+template <class T>
+void average_planes(const T* x, T* y, const PoolParameters& p) {
+  const int64_t in = volume(p.windows.in);
+  const T divisor = static_cast<T>(p.divisor ? p.divisor : in);
+  core::parallel_for(0, p.planes, tasks_of(in), [=](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const T* from = x + t * in;
+      y[t] = fold_values<Sum<T>>(
+                 in, [from](int64_t i) __attribute__((always_inline)) { return from[i]; }) /
+             divisor;
+    }
+  });
+}
+
 template <class T>
 void run_average(void* const* data, const PoolParameters& p) {
   T* y = static_cast<T*>(data[0]);
@@ -172,13 +228,17 @@ void run_average(void* const* data, const PoolParameters& p) {
   const PoolWindows& s = p.windows;
   if (p.channels > 1) {
     average_last(x, y, p);
+  } else if (is_whole(s)) {
+    average_planes(x, y, p);
   } else if (is_pairs(s)) {
     average_pairs(x, y, p);
   } else {
+    const PoolRow ranges(s);
     core::parallel_for(0, p.planes, tasks_of(volume(s.out) * volume(s.kernel)),
                        [&](int64_t begin, int64_t end) {
                          for (int64_t t = begin; t < end; ++t)
-                           average_plane(x + t * volume(s.in), y + t * volume(s.out), p);
+                           average_plane(x + t * volume(s.in), x + p.planes * volume(s.in),
+                                         y + t * volume(s.out), p, ranges);
                        });
   }
 }
@@ -191,13 +251,23 @@ void spread_last(T* gx, const T* g, const PoolParameters& p) {
   const PoolWindows& s = p.windows;
   const int64_t c = p.channels, strips = (c + kStrip - 1) / kStrip, in = volume(s.in);
   const bool tiled = is_tiled(s);
+  const PoolRow ranges(s);
   const auto strip = [&](int64_t sample, int64_t first, int64_t width) {
     alignas(64) T share[kStrip];
     T* to = gx + sample * in * c + first;
     if (!tiled) clear_strip(to, in, c, width);
-    for (int64_t o = 0; o < volume(s.out); ++o) {
-      const int64_t row = o / s.out[2], from = (sample * volume(s.out) + o) * c + first;
-      const PoolWindow window(s, row / s.out[1], row % s.out[1], o % s.out[2]);
+    PoolRange d{}, h{};
+    for (int64_t o = 0, ow = 0, row = 0; o < volume(s.out); ++o) {
+      if (ow == 0) {
+        d = pool_range(s, 0, row / s.out[1]);
+        h = pool_range(s, 1, row % s.out[1]);
+      }
+      const int64_t from = (sample * volume(s.out) + o) * c + first;
+      const PoolWindow window(d, h, ranges[ow]);
+      if (++ow == s.out[2]) {
+        ow = 0;
+        ++row;
+      }
       const T divisor = window.divisor<T>(p);
 #pragma omp simd
       for (int64_t j = 0; j < width; ++j) share[j] = g[from + j] / divisor;
@@ -224,54 +294,111 @@ void spread_last(T* gx, const T* g, const PoolParameters& p) {
                      });
 }
 
-template <class T, int64_t kStride>
-TAPEGRAD_INLINE void spread_row(T* gx, const T* g, const PoolParameters& p, const PoolRange& d,
-                                const PoolRange& h, int64_t first, int64_t count) {
+/// What one row of gradients gives to `width` columns of a line, from `first` on. Each is put where
+/// its window starts, zeros between them; a column adds up what starts up to a window before it.
+template <class T>
+TAPEGRAD_INLINE void spread_columns(const T* g, T* to, const PoolParameters& p,
+                                    const PoolInside& inside, const PoolRange& d,
+                                    const PoolRange& h, int64_t first, int64_t width) {
   const PoolWindows& s = p.windows;
-  const int64_t stride = kStride ? kStride : s.stride[2];
-  alignas(64) T share[kRow];
-  for (int64_t j = 0; j < count; ++j)
-    share[j] = g[j] / PoolWindow(d, h, pool_range(s, 2, first + j)).divisor<T>(p);
-  for_lines(s, d, h, [&](int64_t, int64_t line) {
-    for (int64_t kw = 0; kw < s.kernel[2]; ++kw) {
-      const Inside inside(s, kw, first, count);
-      T* cell = gx + line + first * stride + kw - s.padding[2];
+  const int64_t before = s.kernel[2] - 1, stride = s.stride[2];
+  alignas(64) T start[kColumns + kWidest];
 #pragma omp simd
-      for (int64_t j = inside.from; j < inside.to; ++j) cell[j * stride] += share[j];
-    }
+  for (int64_t i = 0; i < width + before; ++i) start[i] = T(0);
+  const int64_t offset = s.padding[2] + first - before;  // of element 0 of `start`
+  const T whole = PoolWindow(d, h, PoolRange{0, 0, s.kernel[2]}).divisor<T>(p);
+  const int64_t last = smaller(divided_up(first + width + s.padding[2], stride), s.out[2]);
+  for (int64_t j = offset > 0 ? divided_up(offset, stride) : 0; j < last; ++j) {
+    const bool middle = j >= inside.from && j < inside.to;
+    const T divisor = middle ? whole : PoolWindow(d, h, pool_range(s, 2, j)).divisor<T>(p);
+    start[j * stride - offset] = g[j] / divisor;
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < width; ++i) to[i] = start[i + before];
+  for (int64_t k = 1; k <= before; ++k) {
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) to[i] += start[i + before - k];
+  }
+}
+
+template <class T>
+TAPEGRAD_INLINE void spread_row(T* gx, const T* g, const PoolParameters& p,
+                                const PoolInside& inside, const PoolRange& d, const PoolRange& h) {
+  alignas(64) T columns[kColumns];
+  for (int64_t first = 0; first < p.windows.in[2]; first += kColumns) {
+    const int64_t width = smaller(kColumns, p.windows.in[2] - first);
+    spread_columns(g, columns, p, inside, d, h, first, width);
+    for_lines(p.windows, d, h, [&](int64_t, int64_t line) __attribute__((always_inline)) {
+      T* cell = gx + line + first;
+#pragma omp simd
+      for (int64_t i = 0; i < width; ++i) cell[i] += columns[i];
+    });
+  }
+}
+
+/// The adjoint of average_by_columns.
+template <class T>
+TAPEGRAD_INLINE void spread_by_columns(T* gx, const T* g, const PoolParameters& p,
+                                       const PoolRange& d, const PoolRange& h,
+                                       const PoolRow& ranges) {
+  const PoolWindows& s = p.windows;
+  alignas(64) T sums[kLine];
+#pragma omp simd
+  for (int64_t i = 0; i < s.in[2]; ++i) sums[i] = T(0);
+  for (int64_t j = 0; j < s.out[2]; ++j) {
+    const PoolWindow window(d, h, ranges[j]);
+    const T share = g[j] / window.divisor<T>(p);
+    for (int64_t k = window.w.from; k < window.w.to; ++k) sums[window.w.start + k] += share;
+  }
+  for_lines(s, d, h, [&](int64_t, int64_t line) __attribute__((always_inline)) {
+    T* to = gx + line;
+#pragma omp simd
+    for (int64_t i = 0; i < s.in[2]; ++i) to[i] += sums[i];
   });
 }
 
 template <class T>
-void spread_plane(T* gx, const T* g, const PoolParameters& p) {
+void spread_plane(T* gx, const T* g, const PoolParameters& p, const PoolRow& ranges) {
   const PoolWindows& s = p.windows;
   const int64_t in = volume(s.in);
-  const bool lines = pool_by_lines(s);
+  const bool one_by_one = pool_by_lines(s) || s.kernel[2] > kWidest;
+  const PoolInside inside(s);
 #pragma omp simd
   for (int64_t i = 0; i < in; ++i) gx[i] = T(0);
   for (int64_t row = 0; row < s.out[0] * s.out[1]; ++row) {
-    const int64_t od = row / s.out[1], oh = row % s.out[1], from = row * s.out[2];
-    const PoolRange d = pool_range(s, 0, od), h = pool_range(s, 1, oh);
-    if (lines) {
-      for (int64_t ow = 0; ow < s.out[2]; ++ow) {
-        const PoolWindow window(d, h, pool_range(s, 2, ow));
-        const T share = g[from + ow] / window.divisor<T>(p);
-        for_lines(s, d, h, [&](int64_t, int64_t line) {
-          T* cell = gx + line + window.w.start;
-#pragma omp simd
-          for (int64_t kw = window.w.from; kw < window.w.to; ++kw) cell[kw] += share;
-        });
-      }
+    const T* from = g + row * s.out[2];
+    const PoolRange d = pool_range(s, 0, row / s.out[1]), h = pool_range(s, 1, row % s.out[1]);
+    if (!one_by_one) {
+      spread_row(gx, from, p, inside, d, h);
       continue;
     }
-    for (int64_t first = 0; first < s.out[2]; first += kRow) {
-      const int64_t count = smaller(kRow, s.out[2] - first);
-      if (s.stride[2] == 1)
-        spread_row<T, 1>(gx, g + from + first, p, d, h, first, count);
-      else
-        spread_row<T, 0>(gx, g + from + first, p, d, h, first, count);
+    if (s.in[2] <= kLine) {
+      spread_by_columns(gx, from, p, d, h, ranges);
+      continue;
+    }
+    for (int64_t ow = 0; ow < s.out[2]; ++ow) {
+      const PoolWindow window(d, h, ranges[ow]);
+      const T share = from[ow] / window.divisor<T>(p);
+      for_lines(s, d, h, [&](int64_t, int64_t line) __attribute__((always_inline)) {
+        T* cell = gx + line + window.w.start;
+        for (int64_t kw = window.w.from; kw < window.w.to; ++kw) cell[kw] += share;
+      });
     }
   }
+}
+
+template <class T>
+void spread_planes(T* gx, const T* g, const PoolParameters& p) {
+  const int64_t in = volume(p.windows.in);
+  const T divisor = static_cast<T>(p.divisor ? p.divisor : in);
+  core::parallel_for(0, p.planes, tasks_of(in), [=](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const T share = g[t] / divisor;
+      T* to = gx + t * in;
+#pragma omp simd
+      for (int64_t i = 0; i < in; ++i) to[i] = share;
+    }
+  });
 }
 
 template <class T>
@@ -314,12 +441,15 @@ void run_spread(void* const* data, const PoolParameters& p) {
   const PoolWindows& s = p.windows;
   if (p.channels > 1) {
     spread_last(gx, g, p);
+  } else if (is_whole(s)) {
+    spread_planes(gx, g, p);
   } else if (is_pairs(s)) {
     spread_pairs(gx, g, p);
   } else {
+    const PoolRow ranges(s);
     core::parallel_for(0, p.planes, tasks_of(volume(s.in)), [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t)
-        spread_plane(gx + t * volume(s.in), g + t * volume(s.out), p);
+        spread_plane(gx + t * volume(s.in), g + t * volume(s.out), p, ranges);
     });
   }
 }

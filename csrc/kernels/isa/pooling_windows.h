@@ -56,6 +56,23 @@ struct PoolWindow {
   }
 };
 
+/// The ranges of a row's windows, worked out once: those of adaptive windows take divisions.
+class PoolRow {
+ public:
+  explicit PoolRow(const PoolWindows& s) : s_(s), known_(s.out[2] < kTable ? s.out[2] : kTable) {
+    for (int64_t j = 0; j < known_; ++j) table_[j] = pool_range(s, 2, j);
+  }
+  TAPEGRAD_INLINE PoolRange operator[](int64_t j) const {
+    return j < known_ ? table_[j] : pool_range(s_, 2, j);
+  }
+
+ private:
+  static constexpr int64_t kTable = 64;
+  const PoolWindows& s_;
+  int64_t known_;
+  PoolRange table_[kTable];
+};
+
 /// From a place in a window to the distance from the window's origin.
 class PoolOffsets {
  public:
@@ -93,6 +110,18 @@ TAPEGRAD_INLINE void for_lines(const PoolWindows& s, const PoolRange& d, const P
   }
 }
 
+/// The outputs of a row whose windows lie inside of it, from <= j < to; the others are at its ends.
+struct PoolInside {
+  int64_t from, to;
+  explicit PoolInside(const PoolWindows& s) {
+    const int64_t stride = s.stride[2], reach = (s.kernel[2] - 1) * s.dilation[2];
+    const int64_t room = s.in[2] + s.padding[2] - reach;
+    const int64_t first = divided_up(s.padding[2], stride), last = divided_up(room, stride);
+    from = first < s.out[2] ? first : s.out[2];
+    to = room <= 0 || last < from ? from : (last < s.out[2] ? last : s.out[2]);
+  }
+};
+
 /// Whether a row of outputs is too short, or its windows too uneven, to be worked on side by side.
 TAPEGRAD_INLINE bool pool_by_lines(const PoolWindows& s) {
   return s.dilation[2] == 1 && (s.adaptive || (s.kernel[2] >= 8 && s.out[2] < 8));
@@ -107,6 +136,9 @@ TAPEGRAD_INLINE bool is_tiled(const PoolWindows& s) {
   }
   return tiled;
 }
+
+/// Whether there is one window, the whole plane.
+TAPEGRAD_INLINE bool is_whole(const PoolWindows& s) { return is_tiled(s) && volume(s.out) == 1; }
 
 /// Whether the windows are 2 by 2, side by side, inside of the planes.
 TAPEGRAD_INLINE bool is_pairs(const PoolWindows& s) {
@@ -171,6 +203,14 @@ TAPEGRAD_INLINE void clear_strip(T* to, int64_t pixels, int64_t channels, int64_
 #pragma omp simd
     for (int64_t j = 0; j < width; ++j) to[i * channels + j] = T(0);
   }
+}
+
+/// From the first element of a window inside of its row to its last, both counted from the row's
+/// window at element 0.
+TAPEGRAD_INLINE int64_t last_element(const PoolWindows& s, const PoolRange& d, const PoolRange& h) {
+  const int64_t plane = d.start + (d.to - 1) * s.dilation[0];
+  const int64_t row = h.start + (h.to - 1) * s.dilation[1];
+  return (plane * s.in[1] + row) * s.in[2] + (s.kernel[2] - 1) * s.dilation[2];
 }
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA
