@@ -236,9 +236,10 @@ Tensor batch_norm(const Tensor& input, const Tensor& running_mean, const Tensor&
       autograd::enter(BatchNormRule{{{}, eps, affine}}, TensorList(inputs));
   if (running_mean.defined()) move_running(running_mean, out[1].detach(), momentum);
   if (running_var.defined()) {
-    const double count = static_cast<double>(input.numel() / input.size(1));
+    const int64_t count = input.numel() / input.size(1);
     const autograd::NoGradGuard guard;
-    move_running(running_var, out[3].detach() * Scalar(unbiased_factor(count)), momentum);
+    move_running(running_var, out[3].detach() * Scalar(unbiased_factor(static_cast<double>(count))),
+                 momentum);
   }
   return to(out[0], input.dtype());
 }
