@@ -183,7 +183,7 @@ def test_workers_know_who_they_are():
     assert [b[3][0] for b in batches] == seeds
     assert len({b[4][0] for b in batches}) == 2
     assert next(iter(loader))[2][0] != seeds[0]
-    assert "num_workers=2" in repr(tg.utils.data._worker.WorkerInfo(0, 2, 1, None))
+    assert "num_workers=2" in repr(tg.utils.data._protocol.WorkerInfo(0, 2, 1, None))
 
 
 @pytest.mark.parametrize("persistent", [False, True])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tapegrad.utils.data._worker import get_worker_info as get_worker_info
+from tapegrad.utils.data._protocol import get_worker_info as get_worker_info
 from tapegrad.utils.data.collate import default_collate as default_collate
 from tapegrad.utils.data.collate import default_convert as default_convert
 from tapegrad.utils.data.dataloader import DataLoader as DataLoader

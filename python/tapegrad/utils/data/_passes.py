@@ -15,8 +15,8 @@ from collections import deque
 from itertools import islice
 
 from tapegrad import _C
+from tapegrad.utils.data._protocol import END, ERROR
 from tapegrad.utils.data._randomness import python_state, restore_python_state
-from tapegrad.utils.data._worker import END, ERROR
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 
 from tapegrad.utils.data._channel import Channel, SlotReader, memory_file
-from tapegrad.utils.data._worker import BATCH, ERROR, START, STOP, TASK, Settings, run_worker
+from tapegrad.utils.data._protocol import BATCH, ERROR, START, STOP, TASK
+from tapegrad.utils.data._worker import Settings, run_worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,6 +10,15 @@ from contextlib import suppress
 from tapegrad import _C
 from tapegrad.utils.data._channel import Channel, SlotWriter, close_inherited_channels
 from tapegrad.utils.data._fetch import make_fetcher
+from tapegrad.utils.data._protocol import (
+    BATCH,
+    END,
+    ERROR,
+    START,
+    STOP,
+    WorkerInfo,
+    enter_worker,
+)
 from tapegrad.utils.data._randomness import python_state, restore_python_state, seed_everything
 
 TYPE_CHECKING = False
@@ -19,52 +28,9 @@ if TYPE_CHECKING:
 
     from tapegrad.utils.data._channel import Descriptor
 
-__all__ = [
-    "BATCH",
-    "END",
-    "ERROR",
-    "START",
-    "STOP",
-    "TASK",
-    "WorkerInfo",
-    "get_worker_info",
-    "run_worker",
-]
+__all__ = ["Settings", "run_worker"]
 
-START, TASK, STOP = 0, 1, 2  # to a worker
-BATCH, END, ERROR = 0, 1, 2  # from a worker
 _PARENT_CHECK = 5.0  # seconds between looks at whether the parent lives
-
-_current: WorkerInfo | None = None
-
-
-class WorkerInfo:
-    """Which worker this is: ``id`` of ``num_workers``, its ``seed``, its copy of ``dataset``."""
-
-    def __init__(self, id: int, num_workers: int, seed: int, dataset: Any) -> None:
-        self.id = id
-        self.num_workers = num_workers
-        self.seed = seed
-        self.dataset = dataset
-
-    def __repr__(self) -> str:
-        return (
-            f"WorkerInfo(id={self.id}, num_workers={self.num_workers}, seed={self.seed}, "
-            f"dataset={self.dataset!r})"
-        )
-
-
-def get_worker_info() -> WorkerInfo | None:
-    """In a worker of a loader, which one it is; in the main process None.
-
-    The result has ``id``, ``num_workers``, ``seed`` (that of the pass plus ``id``) and ``dataset``
-    (the copy of this worker). A stream uses it to give each worker its share.
-
-    >>> import tapegrad as tg
-    >>> tg.utils.data.get_worker_info() is None
-    True
-    """
-    return _current
 
 
 class Settings:
@@ -136,13 +102,12 @@ class _Worker:
 
     def _start(self, epoch: int, seed: int, resume: dict[str, Any] | None) -> None:
         """A new pass, or the rest of one that a checkpoint was taken of."""
-        global _current
         self._epoch = epoch
         self._failure, self._fetcher, self._ended = None, None, False
         self._sent = {}
         settings = self._settings
         seed_everything(seed, self._id)
-        _current = WorkerInfo(self._id, self._workers, seed + self._id, settings.dataset)
+        enter_worker(WorkerInfo(self._id, self._workers, seed + self._id, settings.dataset))
         try:
             if settings.init is not None and not self._started:
                 settings.init(self._id)
