@@ -51,7 +51,7 @@ const ConvertLoops& convert_loops() {
 namespace {
 
 constexpr int64_t kGrain = 16384;
-constexpr int64_t kBlock = 512;
+constexpr int64_t kBlock = 1024;
 constexpr int kMaxInputs = kMaxPlanOperands - 1;
 
 constexpr size_t compute_size(Compute compute) { return compute == Compute::Float ? 4 : 8; }
@@ -98,13 +98,15 @@ struct StridedParameters {
 };
 
 /// Copies `n` elements of operand `k` from where `walker` stands into contiguous compute values.
-void gather_block(const StridedParameters& p, int k, const char* base, PlanWalker walker, int64_t n,
-                  char* to) {
+void gather_block(const StridedParameters& p, int k, const char* base, const PlanWalker& from,
+                  int64_t n, char* to) {
   const auto dtype = static_cast<size_t>(p.dtypes[k]);
   const GatherLoop loop = convert_loops().gather[dtype][static_cast<int>(p.compute)];
   const auto item = static_cast<int64_t>(item_size(p.dtypes[k]));
   const auto wide = static_cast<int64_t>(compute_size(p.compute));
   const int64_t stride = p.plan.ndim == 0 ? 0 : p.plan.strides[k][p.plan.ndim - 1];
+  if (n <= from.row_left()) return loop(base + from.offset(k) * item, stride, to, n);
+  PlanWalker walker(from);
   for (int64_t done = 0; done < n;) {
     const int64_t count = std::min(n - done, walker.row_left());
     loop(base + walker.offset(k) * item, stride, to + done * wide, count);
@@ -113,11 +115,12 @@ void gather_block(const StridedParameters& p, int k, const char* base, PlanWalke
   }
 }
 
-void scatter_block(const StridedParameters& p, const char* from, PlanWalker walker, int64_t n,
+void scatter_block(const StridedParameters& p, const char* from, const PlanWalker& place, int64_t n,
                    char* base) {
   const auto item = static_cast<int64_t>(item_size(p.dtypes[0]));
   const int64_t stride = p.plan.ndim == 0 ? 1 : p.plan.strides[0][p.plan.ndim - 1];
   const auto wide = static_cast<int64_t>(p.bool_output ? 1 : compute_size(p.compute));
+  PlanWalker walker(place);
   for (int64_t done = 0; done < n;) {
     const int64_t count = std::min(n - done, walker.row_left());
     char* to = base + walker.offset(0) * item;
