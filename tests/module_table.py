@@ -47,6 +47,14 @@ def row(name: str, *args: Any, inputs: tuple[Any, ...], **kwargs: Any) -> Row:
     return Row(name, args, inputs, kwargs)
 
 
+# Not in the table: those that are made of others or have no place of their own, losses (in
+# test_losses.py), and those whose outputs are random or whose inputs are those of another module.
+ELSEWHERE = """
+Module ModuleDict ModuleList ParameterDict ParameterList Sequential RNNBase RNNCellBase
+TransformerEncoder TransformerDecoder FractionalMaxPool2d FractionalMaxPool3d
+MaxUnpool1d MaxUnpool2d MaxUnpool3d LazyModuleMixin
+"""
+
 FLAT, LINE, IMAGE, VOLUME = (4, 6), (2, 4, 9), (2, 4, 8, 8), (2, 4, 5, 6, 6)
 WORDS = (5, 3, 8)  # steps, batch, features
 
@@ -60,6 +68,7 @@ ROWS = [
     *(row(name, inputs=(FLAT,)) for name in PLAIN.split()),
     row("PReLU", 4, inputs=(IMAGE,)),
     row("PReLU", inputs=(FLAT,)),
+    row("RReLU", inputs=(FLAT,)),
     row("Threshold", 0.1, 0.5, inputs=(FLAT,)),
     row("Softmax", dim=1, inputs=(FLAT,)),
     row("Softmin", dim=1, inputs=(FLAT,)),
@@ -96,6 +105,7 @@ ROWS = [
     row("AvgPool3d", 2, inputs=(VOLUME,)),
     row("LPPool1d", 2, 2, inputs=(LINE,)),
     row("LPPool2d", 2, 2, inputs=(IMAGE,)),
+    row("LPPool3d", 2, 2, inputs=(VOLUME,)),
     row("AdaptiveAvgPool1d", 4, inputs=(LINE,)),
     row("AdaptiveAvgPool2d", (3, None), inputs=(IMAGE,)),
     row("AdaptiveAvgPool3d", 2, inputs=(VOLUME,)),
@@ -128,11 +138,21 @@ ROWS = [
     row("UpsamplingBilinear2d", scale_factor=2, inputs=(IMAGE,)),
     row("Fold", (5, 6), 2, inputs=((2, 12, 20),)),
     row("Unfold", 2, inputs=(IMAGE,)),
+    row("ZeroPad1d", (1, 2), inputs=(LINE,)),
     row("ZeroPad2d", (1, 0, 2, 1), inputs=(IMAGE,)),
+    row("ZeroPad3d", 1, inputs=(VOLUME,)),
     row("ConstantPad1d", 2, 0.5, inputs=(LINE,)),
+    row("ConstantPad2d", (2, 0, 1, -1), 0.5, inputs=(IMAGE,)),
+    row("ConstantPad3d", 1, 0.5, inputs=(VOLUME,)),
+    row("ReflectionPad1d", (2, 1), inputs=(LINE,)),
     row("ReflectionPad2d", 2, inputs=(IMAGE,)),
+    row("ReflectionPad3d", 1, inputs=(VOLUME,)),
+    row("ReplicationPad1d", (2, 1), inputs=(LINE,)),
+    row("ReplicationPad2d", 2, inputs=(IMAGE,)),
     row("ReplicationPad3d", 1, inputs=(VOLUME,)),
     row("CircularPad1d", 2, inputs=(LINE,)),
+    row("CircularPad2d", (2, 1, 0, 3), inputs=(IMAGE,)),
+    row("CircularPad3d", 1, inputs=(VOLUME,)),
     # distances
     row("CosineSimilarity", inputs=(FLAT, FLAT)),
     row("PairwiseDistance", p=1.0, inputs=(FLAT, FLAT)),
