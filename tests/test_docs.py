@@ -65,7 +65,9 @@ def test_module_examples_run(name: str) -> None:
         assert runner.failures == 0, "".join(report)
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/data.md", "docs/transforms.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/data.md", "docs/recurrent.md", "docs/transforms.md"]
+)
 def test_python_blocks_of_pages_run(page: str) -> None:
     text = (pathlib.Path(__file__).parent.parent / page).read_text(encoding="utf-8")
     blocks = text.split("```python\n")[1:]
