@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 import re
 import sys
@@ -215,6 +216,7 @@ def test_calls_pass_arguments_of_every_kind() -> None:
     assert nn.Module.__call__(module, 2) == 3
     with pytest.raises(NotImplementedError, match="forward"):
         nn.Module()(1)
+    assert list(inspect.signature(nn.Linear(1, 1)).parameters) == ["args", "kwargs"]
 
 
 # --- states that do not fit -----------------------------------------------------------------------

@@ -45,7 +45,9 @@ PyObject* call_forward(PyObject* self, Arguments args, Py_ssize_t nargs, PyObjec
 
 PyObject* make_call(PyObject*, PyObject* type) {
   static PyMethodDef definition =
-      method<&call_forward>("__call__", "Run forward(), and the hooks that are registered.");
+      method<&call_forward>("__call__",
+                            "__call__($self, /, *args, **kwargs)\n--\n\nRun forward(), and the "
+                            "hooks that are registered.");
   if (!PyType_Check(type)) raise(PyExc_TypeError, "_module_call(): expected a class");
   return PyDescr_NewMethod(reinterpret_cast<PyTypeObject*>(type), &definition);
 }
