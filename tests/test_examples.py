@@ -348,13 +348,18 @@ def test_a_character_gpt_learns_a_text(tmp_path, capsys):
 def test_a_gpt_sees_nothing_of_what_comes():
     tg.manual_seed(0)
     model = chargpt.GPT(chargpt.Shape(10, 8, 2, 2, 16))
+    for parameter in model.parameters():
+        tg.nn.init.normal_(parameter, std=0.5)
     x = tg.randint(0, 10, (1, 8))
     other = x.clone()
     other[0, 5:] = (other[0, 5:] + 1) % 10
     with tg.no_grad():
         a, b = model(x), model(other)
+        other[0, 0] = (other[0, 0] + 1) % 10
+        c = model(other)
     assert tg.equal(a[:, :5], b[:, :5])
     assert not tg.equal(a[:, 5:], b[:, 5:])
+    assert bool((b != c).any(-1).all())  # the first is seen by all
 
 
 def test_texts_that_cannot_be_learnt(tmp_path):

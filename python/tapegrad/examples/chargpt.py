@@ -83,16 +83,17 @@ class GPT(nn.Module):
         self.positions = nn.Embedding(shape.block, shape.width)
         self.layers = nn.Sequential(*(Layer(shape) for _ in range(shape.layers)))
         self.norm = nn.LayerNorm(shape.width, bias=False)
+        self.head = nn.Linear(shape.width, shape.vocabulary, bias=False)
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                # What adds to the stream of every layer starts smaller.
-                scale = (2 * shape.layers) ** -0.5 if name.endswith("out.weight") else 1.0
-                nn.init.normal_(parameter, std=0.02 * scale)
+            if name.startswith(("tokens", "positions")):
+                nn.init.normal_(parameter, std=0.2)
+            elif name.endswith("out.weight"):
+                nn.init.zeros_(parameter)  # at first every layer passes on what it gets
 
     def forward(self, x: tg.Tensor) -> tg.Tensor:
         """The logits."""
         y = self.tokens(x) + self.positions(tg.arange(x.shape[1]))
-        return F.linear(self.norm(self.layers(y)), self.tokens.weight)
+        return self.head(self.norm(self.layers(y)))  # type: ignore[no-any-return]
 
 
 def loss_of(model: GPT, x: tg.Tensor, y: tg.Tensor) -> tg.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tapegrad import _C
 from tapegrad.nn import functional, init
+from tapegrad.nn.modules.attention import MultiheadAttention as MultiheadAttention
 from tapegrad.nn.modules.module import Module
 from tapegrad.nn.parameter import Parameter
 
