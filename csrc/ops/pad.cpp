@@ -171,6 +171,9 @@ enum class Border : uint8_t { Reflect, Replicate, Circular };
 /// The element that stands at each place of a padded dimension.
 Places border_places(Border border, int64_t size, int64_t before, int64_t after) {
   Places places;
+  // Negative margins cut before the rest continues on the other side.
+  const int64_t cut = std::max<int64_t>(0, -before);
+  const int64_t left = size - cut - std::max<int64_t>(0, -after);
   for (int64_t i = 0; i < size + before + after; ++i) {
     int64_t at = i - before;
     switch (border) {
@@ -182,7 +185,7 @@ Places border_places(Border border, int64_t size, int64_t before, int64_t after)
         at = std::clamp<int64_t>(at, 0, size - 1);
         break;
       case Border::Circular:
-        at = (at % size + size) % size;
+        at = (((i - std::max<int64_t>(before, 0)) % left + left) % left) + cut;
         break;
     }
     places.push_back(static_cast<int32_t>(at));
@@ -236,8 +239,10 @@ void check_border(const char* mode, Border border, const Tensor& input, IntSpan 
   for (int64_t d = input.dim() - padded; d < input.dim(); ++d) {
     const int64_t size = input.sizes()[static_cast<size_t>(d)];
     const int64_t most = std::max(m.before[static_cast<int>(d)], m.after[static_cast<int>(d)]);
+    const int64_t left = size + std::min<int64_t>(0, m.before[static_cast<int>(d)]) +
+                         std::min<int64_t>(0, m.after[static_cast<int>(d)]);
     const bool fits = border == Border::Reflect    ? most < size
-                      : border == Border::Circular ? most <= size
+                      : border == Border::Circular ? most <= size && left > 0
                                                    : size > 0;
     if (!fits) {
       throw ShapeError(core::text("pad: mode '", mode, "' cannot pad dimension ", d, " of size ",

@@ -239,7 +239,10 @@ Tensor interpolate(const Tensor& input, IntSpan size, std::string_view mode, boo
     AxisRequest request{input.sizes()[d + 2], size[d], kind.kind, align_corners, antialias};
     if (d < scale_factors.size()) request.scale = scale_factors[d];
     request.single = dtype != DType::Float64;
-    const bool same = request.in == request.out && (request.scale == 0 || request.scale == 1);
+    // As in PyTorch a scale does not count for the linear modes where the size stays.
+    const bool same =
+        request.in == request.out && (request.scale == 0 || request.scale == 1 ||
+                                      kind.kind == Interpolation::Linear || antialias);
     if (!same) rule.maps[d] = make_axis_map(request);
   }
   const bool plain = !rule.maps[0] && !rule.maps[1] && !rule.maps[2];
