@@ -182,13 +182,11 @@ def test_padding_layers(kind, dims, batched):
 
 def test_negative_margins_cut():
     x = np.random.default_rng(2).standard_normal((2, 3, 5, 6))
-    for pad in ((2, -1), (-1, 2, 1, -2), (-2, -1)):
+    for margins in ((2, -1), (-1, 2, 1, -2), (-2, -1)):
         for mode in ("constant", "reflect", "replicate", "circular"):
-            if len(pad) == 2 and mode != "constant":
-                inputs = [pair(x[0])]
-            else:
-                inputs = [pair(x)]
-            call = lambda lib, p=pad, m=mode: lambda t: lib.pad(t, p, mode=m)  # noqa: E731
+            flat = len(margins) == 2 and mode != "constant"
+            inputs = [pair(x[0] if flat else x)]
+            call = lambda lib, p=margins, m=mode: lambda t: lib.pad(t, p, mode=m)  # noqa: E731
             check(call(F), call(TF), inputs, 1e-12)
 
 
