@@ -101,19 +101,19 @@ double inverse_norm_estimate(const Window<T>& a) {
 }
 
 /// Whether the triangle R in A is so far from a deficient one that pivoting would find full rank:
-/// its smallest pivot is at least the smallest singular value.
+/// the largest pivot is the longest column, the smallest at least the smallest singular value.
 template <class T>
 bool is_safe(const Window<T>& a, double rcond) {
   constexpr double kDoubt = 30;  // the estimate may be too low
   const int64_t n = a.cols();
   const auto r = a.topRows(n).template triangularView<Eigen::Upper>();
-  const auto norm = static_cast<double>(Matrix<T>(r).norm());
-  const double estimate = norm * inverse_norm_estimate(a) * rcond;
+  const auto longest = static_cast<double>(Matrix<T>(r).colwise().norm().maxCoeff());
+  const double estimate = longest * inverse_norm_estimate(a) * rcond;
   if (estimate * kDoubt < 0.9) return true;
   if (!(estimate < 0.9)) return false;  // NaN too
   Matrix<T> inverse = Matrix<T>::Identity(n, n);
   r.solveInPlace(inverse);
-  return norm * static_cast<double>(inverse.norm()) * rcond < 0.9;
+  return longest * static_cast<double>(inverse.norm()) * rcond < 0.9;
 }
 
 template <class T>
