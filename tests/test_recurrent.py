@@ -349,6 +349,42 @@ def test_vmap_and_its_gradient(kind):
         np.testing.assert_allclose(gradients[i].numpy(), x.grad.numpy(), atol=1e-12)
 
 
+@pytest.mark.parametrize("batched", ["weights", "state", "all"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_vmap_over_states_and_weights(kind, batched):
+    inputs = [tensor.detach() for tensor in leaves(kind, (3, 2, 2), 3, 2)]
+    states = range(1, 3 if kind == "lstm" else 2)
+    chosen = {"weights": [len(inputs) - 4], "state": states, "all": range(len(inputs))}[batched]
+    many = {i: tg.tensor(arrays((4, *inputs[i].shape), seed=i)[0]) for i in chosen}
+    fused = network(kind)
+    dims = tuple(0 if i in many else None for i in range(len(inputs)))
+    together = tg.func.vmap(fused, dims)(*[many.get(i, t) for i, t in enumerate(inputs)])
+    for sample in range(4):
+        alone = fused(*[many[i][sample] if i in many else t for i, t in enumerate(inputs)])
+        for mine, other in zip(together, alone, strict=True):
+            np.testing.assert_allclose(mine[sample].numpy(), other.numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_derivatives_through_vmap(kind):
+    inputs = leaves(kind, (3, 2, 2), 3, 2)
+    many = tg.tensor(arrays((4, 3, 2, 2), seed=13)[0], requires_grad=True)
+    fused = network(kind)
+    tensors = [many, *inputs[1:]]
+    outputs = [
+        tg.func.vmap(lambda x: fused(x, *inputs[1:])[0])(many),
+        tg.stack([fused(x, *inputs[1:])[0] for x in many]),
+    ]
+    gradients = [
+        tg.autograd.grad(output.sin().sum(), tensors, create_graph=True) for output in outputs
+    ]
+    for mine, other in zip(*gradients, strict=True):
+        np.testing.assert_allclose(mine.detach().numpy(), other.detach().numpy(), atol=1e-12)
+    second = [tg.autograd.grad(sum(g.sin().sum() for g in some), tensors) for some in gradients]
+    for mine, other in zip(*second, strict=True):
+        np.testing.assert_allclose(mine.numpy(), other.numpy(), atol=1e-12)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_bits_on_two_threads(kind):
     x = tg.tensor(arrays((20, 33, 30))[0], dtype=tg.float32)

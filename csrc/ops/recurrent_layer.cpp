@@ -183,6 +183,44 @@ struct RecurrentRule : autograd::Rule {
     return out;
   }
 
+  /// Samples that share the weights are one larger batch.
+  std::vector<Tensor> batch(const autograd::Batch& b) const {
+    if (layer.steps.table.defined()) return {};
+    const bool lstm = layer.cell == RecurrentCell::Lstm;
+    const int states = lstm ? c_index() : b.count();
+    for (int i = 2; i < states; ++i) {
+      if (b.is_batched(i)) return {};
+    }
+    const int64_t many = b.size(), steps = layer.steps.steps, each = layer.steps.batch;
+    RecurrentRule joined = *this;
+    joined.layer.steps.batch = many * each;
+    std::vector<Tensor> inputs;
+    for (int i = 0; i < b.count(); ++i) inputs.push_back(b.is_batched(i) ? Tensor() : b.inner(i));
+    inputs[0] = swapped(b.front(0), {many, steps, each}, {steps * many * each});
+    for (const int i : {1, lstm ? states : 1}) {
+      const Tensor state = b.front(i);
+      inputs[static_cast<size_t>(i)] = reshape(state, {many * each, state.size(-1)});
+    }
+    std::vector<Tensor> results = autograd::enter(std::move(joined), TensorList(inputs));
+    results[kOutput] = swapped(results[kOutput], {steps, many, each}, {many, steps * each});
+    for (const Results i : {kH, kC}) {
+      if (i == kH || lstm) results[i] = reshape(results[i], {many, each, results[i].size(1)});
+    }
+    // What the derivative of all reads stays with it; nothing reads it inside of the level.
+    const Tensor none = core::make_tensor({many, 0}, inputs[0].dtype());
+    if (!lstm) results[kC] = none;
+    results[kGates] = results[kCells] = none;
+    return results;
+  }
+
+  /// Rows ordered by the three `sizes`, the first two of which change places; then `leading`.
+  static Tensor swapped(const Tensor& rows, const Dims& sizes, Dims leading) {
+    const int64_t width = rows.size(-1);
+    const Tensor apart = reshape(rows, {sizes[0], sizes[1], sizes[2], width});
+    leading.push_back(width);
+    return reshape(permute(apart, {1, 0, 2, 3}), leading);
+  }
+
   void pull(Pull& p) const {
     const RecurrentOperands in = operands([&](int i) { return p.input(i); });
     const Tensor d_output = p.grad(kOutput), d_h = p.grad(kH), d_c = p.grad(kC);
