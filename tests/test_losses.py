@@ -41,6 +41,10 @@ def logs(*shape: int) -> np.ndarray:
     return np.asarray(x - np.log(np.exp(x).sum(1, keepdims=True)))
 
 
+def one(*shape: int) -> Any:
+    return tg.ones(*shape)
+
+
 WEIGHT = np.array([0.5, 1.0, 2.0, 0.25])
 LABELS = np.array([[3, 0, -1, 1], [2, -1, 0, 0], [-1, 0, 1, 2]])
 
@@ -341,6 +345,83 @@ def test_ctc_arguments_that_do_not_fit(change: dict[str, Any], error: Any, match
         F.ctc_loss(tg.zeros(5, 1, 4), **arguments)
 
 
+# --- a linear layer and cross-entropy -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(
+    ("options", "x", "target"),
+    [
+        ({"bias": True}, normal(5, 6), classes(5)),
+        ({"ignore_index": 2, "reduction": "sum"}, normal(3, 6), np.array([2, 0, 1])),
+        ({"label_smoothing": 0.1, "weight": WEIGHT}, normal(5, 6), classes(5)),
+        ({"out_features": (3, 2), "bias": True}, normal(5, 6), classes(5, 3, 2)),
+        ({"out_features": (3,), "reduction": "none"}, normal(5, 6), shares(5, 4, 3)),
+        ({}, normal(6), np.array(1)),
+    ],
+)
+def test_linear_cross_entropy_agrees_with_pytorch(
+    options: dict[str, Any], x: np.ndarray, target: np.ndarray, dtype: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    if not hasattr(torch.nn, "LinearCrossEntropyLoss"):
+        pytest.skip("this PyTorch has none")
+    results = []
+    for lib in (tg, torch):
+        kind = getattr(lib, dtype)
+        chosen = dict(options)
+        if "weight" in options:
+            chosen["weight"] = lib.tensor(options["weight"]).to(kind)
+        layer = lib.nn.LinearCrossEntropyLoss(6, 4, dtype=kind, **chosen)
+        with lib.no_grad():
+            for p in layer.parameters():
+                p.copy_(lib.tensor(np.sin(np.arange(p.numel())).reshape(tuple(p.shape))))
+        t = lib.tensor(target)
+        inputs = lib.tensor(x).to(kind).requires_grad_()
+        loss = layer(inputs, t.to(kind) if t.is_floating_point() else t)
+        loss.sum().backward()
+        values = [loss, inputs.grad, *(p.grad for p in layer.parameters())]
+        results.append(([np.array(v.detach().numpy()) for v in values], repr(layer)))
+    tol = 1e-12 if dtype == "float64" else 2e-5
+    assert results[0][1] == results[1][1]
+    for a, b in zip(results[0][0], results[1][0], strict=True):
+        assert_close(a, b, rtol=tol, atol=tol)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (
+            lambda f: f(one(2, 3), one(4, 2), tg.tensor([0, 1])),
+            ValueError,
+            r"\(2, 3\) and \(4, 2\)",
+        ),
+        (lambda f: f(one(3), one(4, 2, 3), tg.tensor([0, 1])), ValueError, "expected input"),
+        (lambda f: f(one(3), one(3), tg.tensor(0)), ValueError, "expected input"),
+        (
+            lambda f: f(one(2, 3), one(4, 3), tg.tensor([0, 1]), linear_bias=one(3)),
+            ValueError,
+            r"linear_bias shape \(4,\), got \(3,\)",
+        ),
+        (
+            lambda f: f(one(2, 3), one(4, 3), one(2, 4), ignore_index=1),
+            RuntimeError,
+            "cannot be specified",
+        ),
+        (
+            lambda f: f(one(2, 3), one(4, 3), tg.tensor([0, 1]), options="chunks"),
+            NotImplementedError,
+            "options",
+        ),
+        (lambda f: nn.LinearCrossEntropyLoss(2, 3, weight=one(2)), ValueError, r"\(3,\), got"),
+        (lambda f: nn.LinearCrossEntropyLoss(2, 3, label_smoothing=2.0), ValueError, "got 2.0"),
+    ],
+)
+def test_linear_cross_entropy_of_what_does_not_fit(call: Any, error: Any, match: str) -> None:
+    with pytest.raises(error, match=match):
+        call(F.linear_cross_entropy)
+
+
 # --- adaptive softmax -----------------------------------------------------------------------------
 
 
@@ -416,10 +497,6 @@ def test_columns_against_rows_are_an_error_with_the_remedy(loss: Any) -> None:
         loss(tg.ones(4), tg.ones(4, 1), reduction="sum")
     with pytest.warns(UserWarning, match="broadcast"):
         loss(tg.ones(4, 3), tg.ones(3), reduction="sum")
-
-
-def one(*shape: int) -> Any:
-    return tg.ones(*shape)
 
 
 LONG = tg.int64

@@ -89,6 +89,7 @@ from tapegrad.nn.modules.loss import HingeEmbeddingLoss as HingeEmbeddingLoss
 from tapegrad.nn.modules.loss import HuberLoss as HuberLoss
 from tapegrad.nn.modules.loss import KLDivLoss as KLDivLoss
 from tapegrad.nn.modules.loss import L1Loss as L1Loss
+from tapegrad.nn.modules.loss import LinearCrossEntropyLoss as LinearCrossEntropyLoss
 from tapegrad.nn.modules.loss import MarginRankingLoss as MarginRankingLoss
 from tapegrad.nn.modules.loss import MSELoss as MSELoss
 from tapegrad.nn.modules.loss import MultiLabelMarginLoss as MultiLabelMarginLoss
@@ -251,6 +252,7 @@ __all__ = [
     "LazyModuleMixin",
     "LeakyReLU",
     "Linear",
+    "LinearCrossEntropyLoss",
     "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 from tapegrad import _C
-from tapegrad.nn.functional import l1_loss, legacy_reduction, triplet_margin_with_distance_loss
+from tapegrad.nn.functional import (
+    l1_loss,
+    legacy_reduction,
+    linear_cross_entropy,
+    triplet_margin_with_distance_loss,
+)
 from tapegrad.nn.modules.distance import PairwiseDistance
+from tapegrad.nn.modules.linear import Linear
 from tapegrad.nn.modules.module import Module
 
 TYPE_CHECKING = False
@@ -25,6 +33,7 @@ __all__ = [
     "HuberLoss",
     "KLDivLoss",
     "L1Loss",
+    "LinearCrossEntropyLoss",
     "MSELoss",
     "MarginRankingLoss",
     "MultiLabelMarginLoss",
@@ -129,6 +138,76 @@ class CrossEntropyLoss(_WeightedLoss):
             ignore_index=self.ignore_index,
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
+        )
+
+
+class LinearCrossEntropyLoss(_WeightedLoss):
+    """A linear layer, ``linear``, and :class:`CrossEntropyLoss` of its logits.
+
+    Features (N, in_features), or (in_features,), and class indices (N,) or (N, *out_features), or
+    probabilities (N, num_classes, *out_features). ``ignore_index=None`` stands for -100.
+
+    >>> import tapegrad as tg
+    >>> loss = tg.nn.LinearCrossEntropyLoss(3, 4)
+    >>> f"{loss(tg.zeros(2, 3), tg.tensor([0, 3])).item():.4f}"
+    '1.3863'
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: _C.device | str | None = None,
+        dtype: _C.dtype | None = None,
+        reduction: str = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: None = None,
+    ) -> None:
+        if weight is not None and weight.shape != (num_classes,):
+            raise _C.ShapeError(
+                f"LinearCrossEntropyLoss: expected weight shape to be {(num_classes,)}, got "
+                f"{tuple(weight.shape)}"
+            )
+        if not 0 <= label_smoothing <= 1:
+            raise _C.ArgumentError(
+                "LinearCrossEntropyLoss: expected label_smoothing to be in range [0, 1], got "
+                f"{label_smoothing}"
+            )
+        super().__init__(weight, None, None, reduction)
+        self.num_classes = num_classes
+        self.out_features = out_features
+        self.ignore_index = ignore_index
+        self.label_smoothing = label_smoothing
+        rows = math.prod(out_features, start=num_classes)
+        self.linear = Linear(in_features, rows, bias, device, dtype)
+        self.options = options
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        shape = (self.num_classes, *self.out_features)
+        bias = self.linear.bias
+        return linear_cross_entropy(
+            input,
+            self.linear.weight.reshape(*shape, self.linear.in_features),
+            target,
+            linear_bias=None if bias is None else bias.reshape(shape),
+            weight=self.weight,
+            reduction=self.reduction,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.linear.in_features}, num_classes={self.num_classes}, "
+            f"out_features={self.out_features}, bias={self.linear.bias is not None}, "
+            f"reduction={self.reduction}, ignore_index={self.ignore_index}, "
+            f"label_smoothing={self.label_smoothing}, options={self.options}"
         )
 
 
