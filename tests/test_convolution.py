@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tapegrad as tg
-from support import same_bits
+from support import run_python, same_bits
 from tapegrad import nn
 from tapegrad.nn import functional as F
 
@@ -215,6 +215,39 @@ def test_view_of_a_result_is_a_recorded_copy():
         tg.randn(2, 6, 6, 3).permute(0, 3, 1, 2).view(2, -1)
 
 
+def test_a_write_to_one_of_view_and_source_is_refused_while_both_live():
+    def pair_of():
+        y = F.conv2d(tg.ones(1, 2, 4, 4), tg.ones(3, 2, 3, 3))
+        return y, y.view(1, -1)
+
+    for write in (
+        lambda t: t.add_(1),
+        lambda t: t.zero_(),
+        lambda t: t.mul_(2),
+        lambda t: t.copy_(tg.zeros_like(t)),
+        lambda t: t.__setitem__(0, 1.0),
+        lambda t: tg.add(tg.zeros_like(t), 1, out=t),
+    ):
+        y, flat = pair_of()
+        for tensor in (y, flat):
+            with pytest.raises(tg.GradError, match=r"\.contiguous\(\)"):
+                write(tensor)
+        assert y.tolist() == tg.full((1, 3, 2, 2), 18.0).tolist()
+        assert flat.tolist() == [[18.0] * 12]
+        # Alone, each may be written.
+        del tensor, y
+        write(flat)
+        y, flat = pair_of()
+        del flat
+        write(y)
+    y, flat = pair_of()
+    tg.ones(3).add_(1)
+    copy = y.reshape(1, -1)
+    del flat
+    copy.add_(1)
+    assert y.tolist() == tg.full((1, 3, 2, 2), 18.0).tolist()
+
+
 def by_threads(f):
     results = []
     before = tg.get_num_threads()
@@ -260,6 +293,29 @@ def test_same_bits_at_any_number_of_threads(case, dtype):
     one, *others = by_threads(step)
     for other in others:
         assert all(same_bits(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_memory_levels_off_over_many_shapes():
+    """What is prepared for a shape is kept for few shapes: some tens of KB each."""
+    code = """
+        import tapegrad as tg
+
+        def resident():
+            with open("/proc/self/statm") as file:
+                return int(file.read().split()[1]) * 4 // 1024
+
+        def run(begin, end):
+            for k in range(begin, end):
+                x = tg.ones(1, 16, 3 + k % 40, 3 + k // 40 % 40)
+                tg.nn.functional.conv2d(x, tg.ones(16 + 16 * (k // 1600), 16, 3, 3))
+
+        tg.set_num_threads(1)
+        run(0, 1100)
+        before = resident()
+        run(1100, 2300)
+        print(resident() - before)
+    """
+    assert int(run_python(code)) < 25
 
 
 def f64(*shape, seed=0):

@@ -5,6 +5,7 @@
 #include "autograd/as_strided.h"
 #include "autograd/entry.h"
 #include "autograd/lifted.h"
+#include "autograd/view_copies.h"
 #include "core/text.h"
 #include "kernels/copy.h"
 #include "tapegrad/autograd.h"
@@ -96,6 +97,7 @@ void check_writable(const char* op, const Tensor& self) {
                    ": in-place update to an inference tensor outside InferenceMode is not allowed; "
                    "clone() it first"));
   }
+  check_view_copies(op, self);
   if (!core::thread_state.grad_enabled || !needs_grad(self)) return;
   if (meta(self).leaf) {
     throw GradError(core::text(

@@ -5,6 +5,7 @@
 // memory in another order than its primal. Spans in rules are borrowed from the caller: forward()
 // reads them, pull() must not.
 #include "autograd/entry.h"
+#include "autograd/view_copies.h"
 #include "core/text.h"
 #include "kernels/copy.h"
 #include "ops/registry.h"
@@ -169,7 +170,11 @@ Tensor view(const Tensor& input, IntSpan size) {
   const Dims sizes = infer_shape("view", input, size);
   Dims strides;
   if (!view_strides(input, sizes, strides)) {
-    if (is_image(input)) return autograd::enter(ReshapeRule{{}, sizes}, input);
+    if (is_image(input)) {
+      const Tensor copy = autograd::enter(ReshapeRule{{}, sizes}, input);
+      if (!copy->has(TensorImpl::kBatched)) autograd::note_view_copy(input, copy);
+      return copy;
+    }
     throw ShapeError(core::text(
         "view: the ", core::describe(input), " with strides ", shape_string(input.strides()),
         " cannot be seen in the shape ", shape_string(sizes),
