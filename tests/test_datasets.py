@@ -116,6 +116,28 @@ def test_pictures_and_labels(kind, folder):
     assert labels.tolist() == data.targets[:4].tolist()
 
 
+def test_a_loader_gives_the_same_batches_at_once_and_one_by_one(folder):
+    quick = KMNIST(folder, verify=False)
+    slow = KMNIST(folder, target_transform=lambda t: t, verify=False)
+
+    class Own(KMNIST):
+        def __getitem__(self, index):
+            picture, target = super().__getitem__(index)
+            return picture, target + 1
+
+    def batches(data, **options):
+        generator = tg.Generator().manual_seed(1)
+        loader = DataLoader(data, 8, shuffle=True, generator=generator, **options)
+        return [[t.tolist() for t in batch] for batch in loader]
+
+    assert batches(quick) == batches(slow) == batches(slow, num_workers=2)
+    assert [b[0] for b in batches(Own(folder, verify=False))] == [b[0] for b in batches(quick)]
+    assert batches(Own(folder, verify=False)) != batches(quick)
+    part = tg.utils.data.Subset(quick, [5, 2])
+    (batch,) = DataLoader(part, 2)
+    assert batch[1].tolist() == quick.targets[[5, 2]].tolist()
+
+
 def test_layouts_of_folders(folder, tmp_path):
     below = tmp_path / "data" / "FashionMNIST" / "raw"
     below.mkdir(parents=True)

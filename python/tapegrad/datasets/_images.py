@@ -39,7 +39,7 @@ class ImageDataset(Dataset[Any]):
 
     ``data`` are all pictures in uint8, ``targets`` the classes in int64, ``classes`` their names.
     Sample i is the pair of picture and class; :meth:`tensors` gives all of them as a
-    ``TensorDataset``, which a loader reads many times faster than sample by sample.
+    ``TensorDataset``. Without transforms a loader makes its batches at once, not sample by sample.
 
     Errors: :class:`DatasetError`, which says how to get what is missing, or what is wrong with
     which file.
@@ -97,6 +97,13 @@ class ImageDataset(Dataset[Any]):
         pictures = self._pictures().to(_C.float32).div_(255)
         return TensorDataset(pictures.flatten(1) if flat else pictures, self.targets)
 
+    def _in_memory(self) -> Any:
+        """For loaders: the tensors to take rows of, and what makes a batch of the rows."""
+        own = type(self).__getitem__ is ImageDataset.__getitem__
+        if not own or self.transform is not None or self.target_transform is not None:
+            return None
+        return (self._pictures(), self.targets), _scaled
+
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         picture: Any = self._pictures()[index].to(_C.float32).div_(255)
         target: Any = int(self.targets[index])
@@ -112,6 +119,11 @@ class ImageDataset(Dataset[Any]):
     def __repr__(self) -> str:
         part = "train" if self.train else "test"
         return f"{type(self).__name__}({len(self)} pictures to {part}, {len(self.classes)} classes)"
+
+
+def _scaled(batch: list[Tensor]) -> list[Tensor]:
+    pictures, targets = batch
+    return [pictures.to(_C.float32).div_(255), targets]
 
 
 class MNIST(ImageDataset):

@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tapegrad import _C
 from tapegrad.utils.data.dataset import Subset, TensorDataset
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from tapegrad._C import Tensor
 
-__all__ = ["batches_of_lists", "batches_of_rows", "tensors_of"]
+__all__ = ["batches_of_lists", "batches_of_rows", "source_of"]
 
 
-def tensors_of(dataset: Any) -> tuple[tuple[Tensor, ...], Tensor | None] | None:
-    """The tensors of a TensorDataset below any Subsets, and the rows these leave of it."""
+class Source(NamedTuple):
+    """Tensors in memory, the rows of them that are meant, and what makes a batch of such rows."""
+
+    tensors: tuple[Tensor, ...]
+    rows: Tensor | None
+    finish: Callable[[list[Tensor]], Any] | None
+
+
+def source_of(dataset: Any) -> Source | None:
+    """Where a TensorDataset below any Subsets has its samples; None for what is not in memory.
+
+    Another data set takes part by a method ``_in_memory``, which gives its tensors and ``finish``,
+    or None.
+    """
     chain = []
     while type(dataset) is Subset:
         chain.append(dataset.indices)
         dataset = dataset.dataset
-    if type(dataset) is not TensorDataset:
-        return None
+    if type(dataset) is TensorDataset:
+        tensors, finish = dataset.tensors, None
+    else:
+        give = getattr(dataset, "_in_memory", None)
+        found = None if give is None else give()
+        if found is None:
+            return None
+        tensors, finish = found
     rows: Tensor | None = None
     for indices in reversed(chain):
         count = len(dataset) if rows is None else int(rows.shape[0])
@@ -32,7 +52,7 @@ def tensors_of(dataset: Any) -> tuple[tuple[Tensor, ...], Tensor | None] | None:
         if len(picked) and not (int(picked.min()) >= 0 and int(picked.max()) < count):
             return None  # negative or wrong: the path by samples knows what to do
         rows = picked if rows is None else rows.index_select(0, picked)
-    return dataset.tensors, rows
+    return Source(tensors, rows, finish)
 
 
 def batches_of_rows(

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from tapegrad import _C
 from tapegrad.utils.data._fetch import make_fetcher
-from tapegrad.utils.data._memory import batches_of_lists, batches_of_rows, tensors_of
+from tapegrad.utils.data._memory import batches_of_lists, batches_of_rows, source_of
 from tapegrad.utils.data._passes import LocalPass, PassRecord, RandomStates, WorkerPass
 from tapegrad.utils.data._randomness import draw_seed
 from tapegrad.utils.data.collate import default_collate, default_convert
@@ -255,9 +255,9 @@ class DataLoader(Generic[T_co]):
         record.delivered = skip
         source = None
         if self._default_collation and not self._single and not self._stream:
-            source = tensors_of(self.dataset)
+            source = source_of(self.dataset)
         if source is not None and (self.num_workers == 0 or self.worker_init_fn is None):
-            tensors, rows = source
+            tensors, rows, finish = source
             if self._own_order and isinstance(self.batch_size, int):
                 sampler = self.sampler
                 order = sampler.order() if isinstance(sampler, RandomSampler) else None
@@ -266,7 +266,7 @@ class DataLoader(Generic[T_co]):
                 )
             else:
                 batches = batches_of_lists(tensors, rows, _begun(self._indices(), skip))
-            return LocalPass(batches, record)
+            return LocalPass(batches if finish is None else map(finish, batches), record)
         if self.num_workers > 0:
             return self._start_workers(record, seed, saved)
         stream = None if saved is None else saved["stream"]
