@@ -696,3 +696,80 @@ def test_initial_values_follow_the_generator():
         for s in (1, 1, 2)
     ]
     assert draws[0] == draws[1] != draws[2]
+
+
+# --- hooks and extras of the state --------------------------------------------------------------
+
+
+class Counting(nn.Linear):
+    def __init__(self):
+        super().__init__(2, 2)
+        self.steps = 0
+
+    def get_extra_state(self):
+        return {"steps": self.steps}
+
+    def set_extra_state(self, state):
+        self.steps = state["steps"]
+
+
+def test_extra_state_comes_after_the_parameters():
+    net = nn.Sequential(Counting(), nn.Linear(2, 2))
+    net[0].steps = 7
+    state = net.state_dict()
+    assert list(state) == ["0.weight", "0.bias", "0._extra_state", "1.weight", "1.bias"]
+    other = nn.Sequential(Counting(), nn.Linear(2, 2))
+    assert repr(other.load_state_dict(state)) == "<All keys matched successfully>"
+    assert other[0].steps == 7
+    del state["0._extra_state"]
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\).*0._extra_state"):
+        other.load_state_dict(state)
+    assert other.load_state_dict(state, strict=False).missing_keys == ["0._extra_state"]
+    with pytest.raises(RuntimeError, match="for subclasses"):
+        nn.Linear(1, 1).get_extra_state()
+
+
+def test_hooks_of_the_state():
+    net = nn.Sequential(nn.Linear(1, 1))
+    seen = []
+    handles = [
+        net[0].register_state_dict_pre_hook(lambda *args: seen.append(("before", *args[1:]))),
+        net[0].register_state_dict_post_hook(
+            lambda module, state, prefix, meta: state.update({prefix + "extra": 1})
+        ),
+        net[0].register_load_state_dict_pre_hook(
+            lambda module, state, prefix, *rest: state.pop(prefix + "extra")
+        ),
+        net.register_load_state_dict_post_hook(
+            lambda module, keys: seen.append(("after", keys.missing_keys))
+        ),
+    ]
+    state = net.state_dict(prefix="net.")
+    assert list(state) == ["net.0.weight", "net.0.bias", "net.0.extra"]
+    state = net.state_dict()
+    twin = copy.deepcopy(net)
+    twin.load_state_dict(state)
+    assert "0.extra" in state
+    assert seen == [("before", "net.0.", False), ("before", "0.", False), ("after", [])]
+    for handle in handles:
+        handle.remove()
+    assert list(net.state_dict()) == ["0.weight", "0.bias"]
+
+
+def test_set_submodule_and_to_empty():
+    net = nn.Sequential(nn.Sequential(nn.Linear(1, 1)))
+    net.set_submodule("0.0", nn.ReLU())
+    assert isinstance(net[0][0], nn.ReLU)
+    net.set_submodule("0.extra", nn.Linear(2, 3))
+    assert list(net[0]._modules) == ["0", "extra"]
+    with pytest.raises(AttributeError, match="`other`"):
+        net.set_submodule("0.other", nn.ReLU(), strict=True)
+    with pytest.raises(AttributeError, match="`7`"):
+        net.set_submodule("7.other", nn.ReLU())
+    with pytest.raises(ValueError, match="empty"):
+        net.set_submodule("", nn.ReLU())
+    with pytest.raises(ValueError, match="expected a Module"):
+        net.set_submodule("0.0", 1)
+    weight = net[0].extra.weight
+    assert net.to_empty(device="cpu")[0].extra.weight is weight
+    assert weight.shape == (3, 2)

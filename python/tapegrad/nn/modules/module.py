@@ -16,13 +16,13 @@ hooks pay nothing for them. Either way an error that passes gets the module's pa
 from __future__ import annotations
 
 import weakref
-from collections import OrderedDict, namedtuple
 
 from tapegrad import _C
 from tapegrad.autograd.grad_mode import no_grad
-from tapegrad.nn.modules._errors import mismatch, name_module, state_errors
+from tapegrad.nn.modules import _state
+from tapegrad.nn.modules._errors import name_module
 from tapegrad.nn.modules._hooks import BackwardHook, run_after_error, run_pre_hook
-from tapegrad.nn.parameter import Buffer, Parameter, is_lazy
+from tapegrad.nn.parameter import Buffer, Parameter
 from tapegrad.utils.hooks import RemovableHandle, _HookTable
 
 TYPE_CHECKING = False
@@ -37,15 +37,6 @@ if TYPE_CHECKING:
     V = TypeVar("V")
 
 __all__ = ["Module"]
-
-
-class _IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        if not self.missing_keys and not self.unexpected_keys:
-            return "<All keys matched successfully>"
-        return super().__repr__()
 
 
 class _Members(dict[str, "V"]):
@@ -151,7 +142,10 @@ class Module:
     _forward_pre_hooks: _HookTable = _NO_HOOKS
     _backward_hooks: _HookTable = _NO_HOOKS
     _backward_pre_hooks: _HookTable = _NO_HOOKS
+    _state_dict_pre_hooks: _HookTable = _NO_HOOKS
+    _state_dict_hooks: _HookTable = _NO_HOOKS
     _load_state_dict_pre_hooks: _HookTable = _NO_HOOKS
+    _load_state_dict_post_hooks: _HookTable = _NO_HOOKS
 
     if TYPE_CHECKING:
 
@@ -303,6 +297,21 @@ class Module:
                 raise AttributeError(f"`{part}` is not an nn.Module")
             module = found
         return module
+
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put ``module`` at a dotted path; with ``strict`` only where there is one already.
+
+        Errors: ``ValueError`` for an empty path, ``AttributeError`` for a missing part of it.
+        """
+        path, _, name = target.rpartition(".")
+        if not name:
+            raise ValueError("set_submodule: the path must not be empty")
+        if not isinstance(module, Module):
+            raise ValueError(f"set_submodule: expected a Module, got {type(module).__name__}")
+        parent = self.get_submodule(path)
+        if strict and name not in parent._modules:
+            raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
+        setattr(parent, name, module)
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path; ``AttributeError`` where there is none."""
@@ -506,6 +515,10 @@ class Module:
         """Cast floating point members to float64."""
         return self.to(_C.float64)
 
+    def to_empty(self, *, device: Any, recurse: bool = True) -> Self:
+        """Give all members new memory, with values not yet set."""
+        return self._apply(lambda tensor: _C.empty_like(tensor, device=device), recurse)
+
     def half(self) -> Self:
         """Cast floating point members to float16."""
         return self.to(_C.float16)
@@ -537,25 +550,11 @@ class Module:
         >>> list(tg.nn.Sequential(tg.nn.Linear(1, 2), tg.nn.ReLU()).state_dict())
         ['0.weight', '0.bias']
         """
-        result: dict[str, Any] = OrderedDict() if destination is None else destination
-        for path, _, _, tensor in self._state_entries():
-            result[prefix + path] = tensor if keep_vars else tensor.detach()
-        return result
-
-    def _state_entries(self) -> Iterator[tuple[str, Module, str, Tensor]]:
-        """(path, owner, name, tensor) of all that ``state_dict`` holds."""
-        for path, module in self.named_modules(remove_duplicate=False):
-            lead = path + "." if path else ""
-            for name, param in module._parameters.items():
-                if param is not None:
-                    yield lead + name, module, name, param
-            for name, buffer in module._buffers.items():
-                if buffer is not None and name not in module._non_persistent_buffers_set:
-                    yield lead + name, module, name, buffer
+        return _state.collect(self, destination, prefix, keep_vars)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> _IncompatibleKeys:
+    ) -> _state.IncompatibleKeys:
         """Copy values from a state dict, cast to the dtypes here; all of them or none.
 
         ``strict`` demands the same keys on both sides; without it the result tells which are
@@ -564,56 +563,30 @@ class Module:
         Errors: ``RuntimeError`` that lists every missing and unexpected key and every tensor of
         the wrong shape at once; the module is then unchanged.
         """
-        if not hasattr(state_dict, "keys") or not hasattr(state_dict, "__getitem__"):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        state_dict = self._run_load_hooks(state_dict, strict)
-        entries = list(self._state_entries())
-        known = {path for path, _, _, _ in entries}
-        missing = [path for path, _, _, _ in entries if path not in state_dict]
-        unexpected = [path for path in state_dict if path not in known]
-        errors = state_errors(missing, unexpected) if strict else []
-        for path, _, _, tensor in entries:
-            if path in state_dict:
-                errors += mismatch(path, tensor, state_dict[path])
-        if errors:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {self._get_name()}:\n\t" + "\n\t".join(errors)
-            )
-        with no_grad():
-            for path, module, name, tensor in entries:
-                if path not in state_dict:
-                    continue
-                value = state_dict[path]
-                if is_lazy(value) and not assign:
-                    continue
-                if is_lazy(tensor) and not assign:
-                    tensor.materialize(value.shape)  # type: ignore[attr-defined]
-                if not assign:
-                    tensor.copy_(value)
-                elif isinstance(tensor, Parameter):
-                    module._parameters[name] = (
-                        value
-                        if isinstance(value, Parameter)
-                        else Parameter(value, tensor.requires_grad)
-                    )
-                else:
-                    module._buffers[name] = value
-        return _IncompatibleKeys(missing, unexpected)
+        return _state.load(self, state_dict, strict, assign)
 
-    def _run_load_hooks(self, state_dict: Mapping[str, Any], strict: bool) -> Mapping[str, Any]:
-        hooked = [
-            (path, module)
-            for path, module in self.named_modules(remove_duplicate=False)
-            if module._load_state_dict_pre_hooks
-        ]
-        if not hooked:
-            return state_dict
-        changed = OrderedDict(state_dict)
-        for path, module in hooked:
-            prefix = path + "." if path else ""
-            for hook in list(module._load_state_dict_pre_hooks.values()):
-                hook(module, changed, prefix, {}, strict, [], [], [])
-        return changed
+    def get_extra_state(self) -> Any:
+        """What else belongs to the state; a module that has such defines this and its twin."""
+        raise RuntimeError(f"{type(self).__name__}: get_extra_state is for subclasses to define")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take what :meth:`get_extra_state` returned; called by ``load_state_dict``."""
+        raise RuntimeError(f"{type(self).__name__}: set_extra_state is for subclasses to define")
+
+    def register_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, prefix, keep_vars)`` before a state is collected."""
+        return _state.add_hook(self, "_state_dict_pre_hooks", hook)
+
+    def register_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, state_dict, prefix, local_metadata)`` after; it may change the state.
+
+        ``local_metadata`` is empty here.
+        """
+        return _state.add_hook(self, "_state_dict_hooks", hook)
+
+    def register_load_state_dict_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Call ``hook(module, incompatible_keys)`` after a state was loaded."""
+        return _state.add_hook(self, "_load_state_dict_post_hooks", hook)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook`` before a state is loaded; it may change a copy of the state dict.
@@ -621,10 +594,7 @@ class Module:
         It gets ``(module, state_dict, prefix, local_metadata, strict, missing_keys,
         unexpected_keys, error_msgs)``, of which only the first three hold anything here.
         """
-        table = self.__dict__.setdefault("_load_state_dict_pre_hooks", _HookTable())
-        handle = RemovableHandle(table)
-        table[handle.id] = hook
-        return handle
+        return _state.add_hook(self, "_load_state_dict_pre_hooks", hook)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -638,9 +608,9 @@ class Module:
             if state.get(name):
                 self.__dict__[name] = _HookTable(state[name])
                 _enable_hooks()
-        if state.get("_load_state_dict_pre_hooks"):
-            hooks = _HookTable(state["_load_state_dict_pre_hooks"])
-            self.__dict__["_load_state_dict_pre_hooks"] = hooks
+        for name in _state.HOOK_TABLES:
+            if state.get(name):
+                self.__dict__[name] = _HookTable(state[name])
 
     # --- hooks ----------------------------------------------------------------------------------
 
