@@ -120,7 +120,7 @@ void column_sums(const T* x, const T* g, const ChannelShape& s, const T* k, doub
                  T* partial) {
   const WideRows w(s);
   const int64_t chunks = w.chunks(), strips = (w.wide + kStrip - 1) / kStrip;
-  const auto run = [&](int64_t begin, int64_t end) {
+  const auto run = [&](int64_t begin, int64_t end) __attribute__((noinline)) {
     for (int64_t t = begin; t < end; ++t) {
       const int64_t chunk = t / strips, column = t % strips * kStrip;
       const int64_t row = chunk * kChannelRows, rows = smaller(kChannelRows, w.rows - row);
@@ -189,18 +189,19 @@ struct StatisticsOut {
 template <class T>
 void plane_statistics(const T* x, const ChannelShape& s, const StatisticsOut<T>& out) {
   const auto count = static_cast<double>(s.n * s.s);
-  core::parallel_for(0, s.c, tasks_of(s.n * s.s), [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      const int64_t first = smaller(s.s, kFirst);
-      T k = fold_line<Sum<T>>(x + c * s.s, first) / static_cast<T>(first);
-      Spread spread = spread_of(plane_sums<false, T>(x, nullptr, s, c, k), count, k);
-      if (spread.far) {
-        k = static_cast<T>(spread.mean);
-        spread = spread_of(plane_sums<false, T>(x, nullptr, s, c, k), count, k);
-      }
-      out.write(c, spread);
-    }
-  });
+  core::parallel_for(
+      0, s.c, tasks_of(s.n * s.s), [&](int64_t begin, int64_t end) __attribute__((noinline)) {
+        for (int64_t c = begin; c < end; ++c) {
+          const int64_t first = smaller(s.s, kFirst);
+          T k = fold_line<Sum<T>>(x + c * s.s, first) / static_cast<T>(first);
+          Spread spread = spread_of(plane_sums<false, T>(x, nullptr, s, c, k), count, k);
+          if (spread.far) {
+            k = static_cast<T>(spread.mean);
+            spread = spread_of(plane_sums<false, T>(x, nullptr, s, c, k), count, k);
+          }
+          out.write(c, spread);
+        }
+      });
 }
 
 template <class T>
@@ -265,16 +266,17 @@ void run_norm(void* const* data, const BatchNormParameters& p) {
     return inverse_deviation(p, spread, c) * (weight ? weight[c] : T(1));
   };
   if (!s.last) {
-    core::parallel_for(0, s.n * s.c, tasks_of(s.s), [=, &s](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t c = t % s.c;
-        const T middle = mean[c], scale = scale_of(c), shift = bias ? bias[c] : T(0);
-        const T* from = x + t * s.s;
-        T* to = y + t * s.s;
+    core::parallel_for(
+        0, s.n * s.c, tasks_of(s.s), [=, &s](int64_t begin, int64_t end) __attribute__((noinline)) {
+          for (int64_t t = begin; t < end; ++t) {
+            const int64_t c = t % s.c;
+            const T middle = mean[c], scale = scale_of(c), shift = bias ? bias[c] : T(0);
+            const T* from = x + t * s.s;
+            T* to = y + t * s.s;
 #pragma omp simd
-        for (int64_t i = 0; i < s.s; ++i) to[i] = fma(from[i] - middle, scale, shift);
-      }
-    });
+            for (int64_t i = 0; i < s.s; ++i) to[i] = fma(from[i] - middle, scale, shift);
+          }
+        });
     return;
   }
   const WideRows w(s);
@@ -288,15 +290,17 @@ void run_norm(void* const* data, const BatchNormParameters& p) {
   }
   for (T* values : {middle, scale, shift}) widen(s, w.wide, values);
   const int64_t total = s.n * s.s * s.c, rows = (total + w.wide - 1) / w.wide;
-  core::parallel_for(0, rows, tasks_of(w.wide), [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* from = x + r * w.wide;
-      T* to = y + r * w.wide;
-      const int64_t width = smaller(w.wide, total - r * w.wide);
+  core::parallel_for(0, rows, tasks_of(w.wide),
+                     [=](int64_t begin, int64_t end) __attribute__((noinline)) {
+                       for (int64_t r = begin; r < end; ++r) {
+                         const T* from = x + r * w.wide;
+                         T* to = y + r * w.wide;
+                         const int64_t width = smaller(w.wide, total - r * w.wide);
 #pragma omp simd
-      for (int64_t j = 0; j < width; ++j) to[j] = fma(from[j] - middle[j], scale[j], shift[j]);
-    }
-  });
+                         for (int64_t j = 0; j < width; ++j)
+                           to[j] = fma(from[j] - middle[j], scale[j], shift[j]);
+                       }
+                     });
 }
 
 // --- gradients -----------------------------------------------------------------------------------
@@ -347,27 +351,28 @@ class BatchGradient {
   void planes() const {
     const ChannelShape& s = p_.shape;
     const bool through = p_.through_statistics;
-    core::parallel_for(0, s.c, tasks_of(s.n * s.s), [&, this](int64_t begin, int64_t end) {
-      for (int64_t c = begin; c < end; ++c) {
-        Sums sums{0, 0};
-        if (needs_sums_) sums = plane_sums<true, T>(x_, g_, s, c, mean_[c]);
-        const GradientMap<T> m = map(c, sums);
-        for (int64_t n = 0; gx_ && n < s.n; ++n) {
-          const int64_t at = (n * s.c + c) * s.s;
-          const T* x = x_ + at;
-          const T* g = g_ + at;
-          T* to = gx_ + at;
-          if (through) {
+    core::parallel_for(0, s.c, tasks_of(s.n * s.s),
+                       [&, this](int64_t begin, int64_t end) __attribute__((noinline)) {
+                         for (int64_t c = begin; c < end; ++c) {
+                           Sums sums{0, 0};
+                           if (needs_sums_) sums = plane_sums<true, T>(x_, g_, s, c, mean_[c]);
+                           const GradientMap<T> m = map(c, sums);
+                           for (int64_t n = 0; gx_ && n < s.n; ++n) {
+                             const int64_t at = (n * s.c + c) * s.s;
+                             const T* x = x_ + at;
+                             const T* g = g_ + at;
+                             T* to = gx_ + at;
+                             if (through) {
 #pragma omp simd
-            for (int64_t i = 0; i < s.s; ++i)
-              to[i] = fma(g[i], m.scale, fma(x[i] - m.mean, m.slope, m.shift));
-          } else {
+                               for (int64_t i = 0; i < s.s; ++i)
+                                 to[i] = fma(g[i], m.scale, fma(x[i] - m.mean, m.slope, m.shift));
+                             } else {
 #pragma omp simd
-            for (int64_t i = 0; i < s.s; ++i) to[i] = g[i] * m.scale;
-          }
-        }
-      }
-    });
+                               for (int64_t i = 0; i < s.s; ++i) to[i] = g[i] * m.scale;
+                             }
+                           }
+                         }
+                       });
   }
 
   void columns() const {
@@ -395,22 +400,23 @@ class BatchGradient {
     const T* xs = x_;
     const T* gs = g_;
     T* gx = gx_;
-    core::parallel_for(0, rows, tasks_of(w.wide), [=](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        const int64_t at = r * w.wide, width = smaller(w.wide, total - at);
-        const T* x = xs + at;
-        const T* g = gs + at;
-        T* to = gx + at;
-        if (through) {
+    core::parallel_for(
+        0, rows, tasks_of(w.wide), [=](int64_t begin, int64_t end) __attribute__((noinline)) {
+          for (int64_t r = begin; r < end; ++r) {
+            const int64_t at = r * w.wide, width = smaller(w.wide, total - at);
+            const T* x = xs + at;
+            const T* g = gs + at;
+            T* to = gx + at;
+            if (through) {
 #pragma omp simd
-          for (int64_t j = 0; j < width; ++j)
-            to[j] = fma(g[j], scale[j], fma(x[j] - middle[j], slope[j], shift[j]));
-        } else {
+              for (int64_t j = 0; j < width; ++j)
+                to[j] = fma(g[j], scale[j], fma(x[j] - middle[j], slope[j], shift[j]));
+            } else {
 #pragma omp simd
-          for (int64_t j = 0; j < width; ++j) to[j] = g[j] * scale[j];
-        }
-      }
-    });
+              for (int64_t j = 0; j < width; ++j) to[j] = g[j] * scale[j];
+            }
+          }
+        });
   }
 
   const BatchNormParameters& p_;

@@ -61,7 +61,7 @@ void max_last(const T* x, T* y, int32_t* places, const PoolParameters& p) {
   const PoolWindows& s = p.windows;
   const int64_t rows = s.out[0] * s.out[1], c = p.channels;
   const PoolRow row(s);
-  const auto run = [&](int64_t begin, int64_t end) {
+  const auto run = [&](int64_t begin, int64_t end) __attribute__((noinline)) {
     for (int64_t t = begin; t < end; ++t) {
       const T* from = x + t / rows * volume(s.in) * c;
       const PoolRange d = pool_range(s, 0, t % rows / s.out[1]), h = pool_range(s, 1, t % s.out[1]);
@@ -85,8 +85,8 @@ void max_last(const T* x, T* y, int32_t* places, const PoolParameters& p) {
 
 /// One output, its window written out.
 template <class T>
-TAPEGRAD_INLINE void max_cell(const T* x, T* y, int32_t* places, const PoolWindows& s,
-                              const PoolWindow& window) {
+[[gnu::noinline]] void max_cell(const T* x, T* y, int32_t* places, const PoolWindows& s,
+                                const PoolWindow& window) {
   constexpr int64_t kLong = 32;
   T best = -kInfinity<T>;
   int32_t at = window.first_place(s);
@@ -110,16 +110,16 @@ TAPEGRAD_INLINE void max_cell(const T* x, T* y, int32_t* places, const PoolWindo
 }
 
 /// `n` outputs of a row, up to kBlock, whose windows lie inside of it; `x` is the plane, shifted to
-/// the first window. With `kCount` that many are computed and the rest dropped.
-template <class T, int64_t kStride, int64_t kCount>
+/// the first window. As many as make a whole vector are computed, and the rest dropped.
+template <class T, int64_t kStride>
 TAPEGRAD_INLINE void max_chunk(const T* x, T* y, int32_t* places, const PoolWindows& s,
                                const PoolRange& d, const PoolRange& h, int64_t n) {
   alignas(64) T best[kBlock];
   alignas(64) int32_t at[kBlock];
-  const int64_t stride = kStride ? kStride : s.stride[2], count = kCount ? kCount : n;
+  const int64_t stride = kStride ? kStride : s.stride[2];
   const auto first = static_cast<int32_t>((d.from * s.kernel[1] + h.from) * s.kernel[2]);
 #pragma omp simd
-  for (int64_t j = 0; j < count; ++j) {
+  for (int64_t j = 0; j < kBlock; ++j) {
     best[j] = -kInfinity<T>;
     at[j] = first;
   }
@@ -128,7 +128,7 @@ TAPEGRAD_INLINE void max_chunk(const T* x, T* y, int32_t* places, const PoolWind
       const T* value = x + line + kw * s.dilation[2];
       const auto k = static_cast<int32_t>(place + kw);
 #pragma omp simd
-      for (int64_t j = 0; j < count; ++j) {
+      for (int64_t j = 0; j < kBlock; ++j) {
         const bool take = takes(value[j * stride], best[j]);
         best[j] = take ? value[j * stride] : best[j];
         at[j] = take ? k : at[j];
@@ -139,21 +139,22 @@ TAPEGRAD_INLINE void max_chunk(const T* x, T* y, int32_t* places, const PoolWind
   for (int64_t j = 0; places && j < n; ++j) places[j] = at[j];
 }
 
-/// The windows of a row that lie inside of it: they differ only by where they start.
+/// The windows of a row that lie inside of it differ only by where they start. Returns from which
+/// output on they are to be computed one by one: see Note [Whole vectors in short rows].
 template <class T, int64_t kStride>
-TAPEGRAD_INLINE void max_inside(const T* x, const T* end, T* y, int32_t* places,
-                                const PoolWindows& s, const PoolInside& inside, const PoolRange& d,
-                                const PoolRange& h) {
+[[gnu::noinline]] int64_t max_inside(const T* x, const T* end, T* y, int32_t* places,
+                                     const PoolWindows& s, const PoolInside& inside,
+                                     const PoolRange& d, const PoolRange& h) {
   const int64_t stride = kStride ? kStride : s.stride[2];
   const int64_t reach = last_element(s, d, h) + (kBlock - 1) * stride;
-  for (int64_t j = inside.from; j < inside.to; j += kBlock) {
+  int64_t j = inside.from;
+  for (; j < inside.to; j += kBlock) {
     const T* from = x + j * stride - s.padding[2];
-    int32_t* at = places ? places + j : nullptr;
-    if (from + reach < end)  // see Note [Whole vectors in short rows]
-      max_chunk<T, kStride, kBlock>(from, y + j, at, s, d, h, smaller(kBlock, inside.to - j));
-    else
-      max_chunk<T, kStride, 0>(from, y + j, at, s, d, h, smaller(kBlock, inside.to - j));
+    if (from + reach >= end) return j;
+    max_chunk<T, kStride>(from, y + j, places ? places + j : nullptr, s, d, h,
+                          smaller(kBlock, inside.to - j));
   }
+  return inside.to;
 }
 
 template <class T>
@@ -165,18 +166,18 @@ void max_plane(const T* x, const T* end, T* y, int32_t* places, const PoolWindow
     const int64_t to = row * s.out[2];
     int32_t* at = places ? places + to : nullptr;
     const PoolRange d = pool_range(s, 0, row / s.out[1]), h = pool_range(s, 1, row % s.out[1]);
+    int64_t known = inside.from;  // the outputs from inside.from to here
+    if (!one_by_one) {
+      const auto run = s.stride[2] == 1   ? &max_inside<T, 1>
+                       : s.stride[2] == 2 ? &max_inside<T, 2>
+                                          : &max_inside<T, 0>;
+      known = run(x, end, y + to, at, s, inside, d, h);
+    }
     for (int64_t j = 0; j < s.out[2]; ++j) {
-      if (!one_by_one && j == inside.from) j = inside.to;
+      if (j == inside.from) j = known;
       if (j == s.out[2]) break;
       max_cell(x, y + to + j, at ? at + j : nullptr, s, PoolWindow(d, h, ranges[j]));
     }
-    if (one_by_one) continue;
-    if (s.stride[2] == 1)
-      max_inside<T, 1>(x, end, y + to, at, s, inside, d, h);
-    else if (s.stride[2] == 2)
-      max_inside<T, 2>(x, end, y + to, at, s, inside, d, h);
-    else
-      max_inside<T, 0>(x, end, y + to, at, s, inside, d, h);
   }
 }
 
@@ -211,21 +212,23 @@ TAPEGRAD_INLINE void max_of_pairs(const T* upper, const T* lower, T* y, int32_t*
 template <class T>
 void max_pairs(const T* x, T* y, int32_t* places, const PoolParameters& p) {
   const PairRows rows(p);
-  core::parallel_for(0, rows.count, tasks_of(rows.width * 4), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* upper = x + rows.origin(r);
-      const int64_t to = r * rows.width;
-      const bool whole = rows.reads_whole(r) && rows.writes_whole(r, end);
-      for (int64_t j = 0; j < rows.width; j += kBlock) {
-        int32_t* at = places ? places + to + j : nullptr;
-        if (whole)
-          max_of_pairs(upper + 2 * j, upper + rows.pitch + 2 * j, y + to + j, at, kBlock);
-        else
-          max_of_pairs(upper + 2 * j, upper + rows.pitch + 2 * j, y + to + j, at,
-                       smaller(kBlock, rows.width - j));
-      }
-    }
-  });
+  core::parallel_for(0, rows.count, tasks_of(rows.width * 4),
+                     [&](int64_t begin, int64_t end) __attribute__((noinline)) {
+                       for (int64_t r = begin; r < end; ++r) {
+                         const T* upper = x + rows.origin(r);
+                         const int64_t to = r * rows.width;
+                         const bool whole = rows.reads_whole(r) && rows.writes_whole(r, end);
+                         for (int64_t j = 0; j < rows.width; j += kBlock) {
+                           int32_t* at = places ? places + to + j : nullptr;
+                           if (whole)
+                             max_of_pairs(upper + 2 * j, upper + rows.pitch + 2 * j, y + to + j, at,
+                                          kBlock);
+                           else
+                             max_of_pairs(upper + 2 * j, upper + rows.pitch + 2 * j, y + to + j, at,
+                                          smaller(kBlock, rows.width - j));
+                         }
+                       }
+                     });
 }
 
 template <class T>
@@ -242,7 +245,7 @@ void run_max(void* const* data, const PoolParameters& p) {
     const int64_t out = volume(s.out);
     const PoolRow ranges(s);
     core::parallel_for(0, p.planes, tasks_of(out * volume(s.kernel)),
-                       [&](int64_t begin, int64_t end) {
+                       [&](int64_t begin, int64_t end) __attribute__((noinline)) {
                          for (int64_t t = begin; t < end; ++t)
                            max_plane(x + t * volume(s.in), x + p.planes * volume(s.in), y + t * out,
                                      places ? places + t * out : nullptr, s, ranges);
@@ -297,7 +300,7 @@ void scatter_last(T* gx, const T* g, const int32_t* places, const PoolParameters
   const PoolRow row(s);
   const int64_t c = p.channels, strips = (c + kStrip - 1) / kStrip, in = volume(s.in);
   core::parallel_for(0, p.planes * strips, tasks_of(in * smaller(c, kStrip)),
-                     [&](int64_t begin, int64_t end) {
+                     [&](int64_t begin, int64_t end) __attribute__((noinline)) {
                        for (int64_t t = begin; t < end; ++t) {
                          const int64_t first = t % strips * kStrip;
                          const int64_t from = t / strips * volume(s.out) * c + first;
@@ -336,24 +339,26 @@ TAPEGRAD_INLINE void scatter_pairs_row(T* to, const T* g, const int32_t* places,
 template <class T>
 void scatter_pairs(T* gx, const T* g, const int32_t* places, const PoolParameters& p) {
   const PairRows rows(p);
-  core::parallel_for(0, rows.count, tasks_of(rows.width * 4), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t from = r * rows.width;
-      const bool whole = rows.spreads_whole(r, end);
-      for (int half = 0; half < 2; ++half) {
-        T* to = gx + rows.origin(r) + half * rows.pitch;
-        for (int64_t j = 0; j < rows.width; j += kBlock) {
-          if (whole)
-            scatter_pairs_row(to + 2 * j, g + from + j, places + from + j, 2 * half, kBlock);
-          else
-            scatter_pairs_row(to + 2 * j, g + from + j, places + from + j, 2 * half,
-                              smaller(kBlock, rows.width - j));
-        }
-        rows.clear_end(to);
-      }
-      rows.clear_last(gx, r);
-    }
-  });
+  core::parallel_for(0, rows.count, tasks_of(rows.width * 4),
+                     [&](int64_t begin, int64_t end) __attribute__((noinline)) {
+                       for (int64_t r = begin; r < end; ++r) {
+                         const int64_t from = r * rows.width;
+                         const bool whole = rows.spreads_whole(r, end);
+                         for (int half = 0; half < 2; ++half) {
+                           T* to = gx + rows.origin(r) + half * rows.pitch;
+                           for (int64_t j = 0; j < rows.width; j += kBlock) {
+                             if (whole)
+                               scatter_pairs_row(to + 2 * j, g + from + j, places + from + j,
+                                                 2 * half, kBlock);
+                             else
+                               scatter_pairs_row(to + 2 * j, g + from + j, places + from + j,
+                                                 2 * half, smaller(kBlock, rows.width - j));
+                           }
+                           rows.clear_end(to);
+                         }
+                         rows.clear_last(gx, r);
+                       }
+                     });
 }
 
 template <class T>
@@ -369,11 +374,12 @@ void run_scatter(void* const* data, const PoolParameters& p) {
   } else {
     const PoolOffsets offsets(s);
     const PoolRow ranges(s);
-    core::parallel_for(0, p.planes, tasks_of(volume(s.in)), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t)
-        scatter_plane(gx + t * volume(s.in), g + t * volume(s.out), places + t * volume(s.out), s,
-                      offsets, ranges);
-    });
+    core::parallel_for(0, p.planes, tasks_of(volume(s.in)),
+                       [&](int64_t begin, int64_t end) __attribute__((noinline)) {
+                         for (int64_t t = begin; t < end; ++t)
+                           scatter_plane(gx + t * volume(s.in), g + t * volume(s.out),
+                                         places + t * volume(s.out), s, offsets, ranges);
+                       });
   }
 }
 
@@ -383,7 +389,7 @@ TAPEGRAD_INLINE void for_places(const int32_t* places, const PoolParameters& p, 
   const PoolWindows& s = p.windows;
   const PoolOffsets offsets(s);
   const int64_t rows = s.out[0] * s.out[1], c = p.channels;
-  const auto run = [&](int64_t begin, int64_t end) {
+  const auto run = [&](int64_t begin, int64_t end) __attribute__((noinline)) {
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t ow = 0; ow < s.out[2]; ++ow) {
         const int64_t origin = PoolWindow(s, t % rows / s.out[1], t % s.out[1], ow).origin(s);

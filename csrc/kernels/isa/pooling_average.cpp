@@ -43,7 +43,7 @@ void average_last(const T* x, T* y, const PoolParameters& p) {
   const PoolWindows& s = p.windows;
   const int64_t rows = s.out[0] * s.out[1], c = p.channels;
   const PoolRow ranges(s);
-  const auto run = [&](int64_t begin, int64_t end) {
+  const auto run = [&](int64_t begin, int64_t end) __attribute__((noinline)) {
     for (int64_t t = begin; t < end; ++t) {
       const T* from = x + t / rows * volume(s.in) * c;
       const PoolRange d = pool_range(s, 0, t % rows / s.out[1]), h = pool_range(s, 1, t % s.out[1]);
@@ -64,7 +64,7 @@ void average_last(const T* x, T* y, const PoolParameters& p) {
 
 /// The sum over one window; one of whole lines is one line itself.
 template <class T>
-TAPEGRAD_INLINE T window_sum(const T* x, const PoolWindows& s, const PoolWindow& window) {
+[[gnu::noinline]] T window_sum(const T* x, const PoolWindows& s, const PoolWindow& window) {
   constexpr int64_t kLong = 32;
   T sum = T(0);
   const int64_t length = window.w.to - window.w.from;
@@ -88,43 +88,42 @@ TAPEGRAD_INLINE T window_sum(const T* x, const PoolWindows& s, const PoolWindow&
 }
 
 /// `n` outputs of a row, up to kBlock, whose windows lie inside of it; `x` is the plane, shifted to
-/// the first window. With `kCount` that many are computed and the rest dropped.
-template <class T, int64_t kStride, int64_t kCount>
+/// the first window. As many as make a whole vector are computed, and the rest dropped.
+template <class T, int64_t kStride>
 TAPEGRAD_INLINE void average_chunk(const T* x, T* y, const PoolWindows& s, const PoolRange& d,
                                    const PoolRange& h, T divisor, int64_t n) {
   alignas(64) T sum[kBlock];
-  const int64_t stride = kStride ? kStride : s.stride[2], count = kCount ? kCount : n;
+  const int64_t stride = kStride ? kStride : s.stride[2];
 #pragma omp simd
-  for (int64_t j = 0; j < count; ++j) sum[j] = T(0);
+  for (int64_t j = 0; j < kBlock; ++j) sum[j] = T(0);
   for_lines(s, d, h, [&](int64_t, int64_t line) __attribute__((always_inline)) {
     for (int64_t kw = 0; kw < s.kernel[2]; ++kw) {
       const T* value = x + line + kw;
 #pragma omp simd
-      for (int64_t j = 0; j < count; ++j) sum[j] += value[j * stride];
+      for (int64_t j = 0; j < kBlock; ++j) sum[j] += value[j * stride];
     }
   });
 #pragma omp simd
-  for (int64_t j = 0; j < count; ++j) sum[j] /= divisor;
+  for (int64_t j = 0; j < kBlock; ++j) sum[j] /= divisor;
   for (int64_t j = 0; j < n; ++j) y[j] = sum[j];
 }
 
-/// The windows of a row that lie inside of it: they differ only by where they start.
+/// The windows of a row that lie inside of it differ only by where they start. Returns from which
+/// output on they are to be computed one by one: see Note [Whole vectors in short rows].
 template <class T, int64_t kStride>
-TAPEGRAD_INLINE void average_inside(const T* x, const T* end, T* y, const PoolParameters& p,
-                                    const PoolInside& inside, const PoolRange& d,
-                                    const PoolRange& h) {
+[[gnu::noinline]] int64_t average_inside(const T* x, const T* end, T* y, const PoolParameters& p,
+                                         const PoolInside& inside, const PoolRange& d,
+                                         const PoolRange& h) {
   const PoolWindows& s = p.windows;
   const int64_t stride = kStride ? kStride : s.stride[2];
   const int64_t reach = last_element(s, d, h) + (kBlock - 1) * stride;
   const T divisor = PoolWindow(d, h, PoolRange{0, 0, s.kernel[2]}).divisor<T>(p);
   for (int64_t j = inside.from; j < inside.to; j += kBlock) {
     const T* from = x + j * stride - s.padding[2];
-    const int64_t n = smaller(kBlock, inside.to - j);
-    if (from + reach < end)  // see Note [Whole vectors in short rows]
-      average_chunk<T, kStride, kBlock>(from, y + j, s, d, h, divisor, n);
-    else
-      average_chunk<T, kStride, 0>(from, y + j, s, d, h, divisor, n);
+    if (from + reach >= end) return j;
+    average_chunk<T, kStride>(from, y + j, s, d, h, divisor, smaller(kBlock, inside.to - j));
   }
+  return inside.to;
 }
 
 /// The outputs of a row one by one, from the sums of its lines.
@@ -161,19 +160,19 @@ void average_plane(const T* x, const T* end, T* y, const PoolParameters& p, cons
       average_by_columns(x, to, p, d, h, ranges);
       continue;
     }
+    int64_t known = inside.from;  // the outputs from inside.from to here
+    if (!one_by_one) {
+      const auto run = s.stride[2] == 1   ? &average_inside<T, 1>
+                       : s.stride[2] == 2 ? &average_inside<T, 2>
+                                          : &average_inside<T, 0>;
+      known = run(x, end, to, p, inside, d, h);
+    }
     for (int64_t j = 0; j < s.out[2]; ++j) {
-      if (!one_by_one && j == inside.from) j = inside.to;
+      if (j == inside.from) j = known;
       if (j == s.out[2]) break;
       const PoolWindow window(d, h, ranges[j]);
       to[j] = window_sum(x, s, window) / window.divisor<T>(p);
     }
-    if (one_by_one) continue;
-    if (s.stride[2] == 1)
-      average_inside<T, 1>(x, end, to, p, inside, d, h);
-    else if (s.stride[2] == 2)
-      average_inside<T, 2>(x, end, to, p, inside, d, h);
-    else
-      average_inside<T, 0>(x, end, to, p, inside, d, h);
   }
 }
 
@@ -189,21 +188,23 @@ template <class T>
 void average_pairs(const T* x, T* y, const PoolParameters& p) {
   const PairRows rows(p);
   const T divisor = p.divisor ? static_cast<T>(p.divisor) : T(4);
-  core::parallel_for(0, rows.count, tasks_of(rows.width * 4), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* upper = x + rows.origin(r);
-      T* to = y + r * rows.width;
-      const bool whole = rows.reads_whole(r) && rows.writes_whole(r, end);
-      for (int64_t j = 0; j < rows.width; j += kBlock) {
-        const T* lower = upper + rows.pitch;
-        if (whole)
-          average_of_pairs(upper + 2 * j, lower + 2 * j, to + j, divisor, kBlock);
-        else
-          average_of_pairs(upper + 2 * j, lower + 2 * j, to + j, divisor,
-                           smaller(kBlock, rows.width - j));
-      }
-    }
-  });
+  core::parallel_for(0, rows.count, tasks_of(rows.width * 4),
+                     [&](int64_t begin, int64_t end) __attribute__((noinline)) {
+                       for (int64_t r = begin; r < end; ++r) {
+                         const T* upper = x + rows.origin(r);
+                         T* to = y + r * rows.width;
+                         const bool whole = rows.reads_whole(r) && rows.writes_whole(r, end);
+                         for (int64_t j = 0; j < rows.width; j += kBlock) {
+                           const T* lower = upper + rows.pitch;
+                           if (whole)
+                             average_of_pairs(upper + 2 * j, lower + 2 * j, to + j, divisor,
+                                              kBlock);
+                           else
+                             average_of_pairs(upper + 2 * j, lower + 2 * j, to + j, divisor,
+                                              smaller(kBlock, rows.width - j));
+                         }
+                       }
+                     });
 }
 
 /// The mean of each plane.
@@ -211,14 +212,15 @@ template <class T>
 void average_planes(const T* x, T* y, const PoolParameters& p) {
   const int64_t in = volume(p.windows.in);
   const T divisor = static_cast<T>(p.divisor ? p.divisor : in);
-  core::parallel_for(0, p.planes, tasks_of(in), [=](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const T* from = x + t * in;
-      y[t] = fold_values<Sum<T>>(
-                 in, [from](int64_t i) __attribute__((always_inline)) { return from[i]; }) /
-             divisor;
-    }
-  });
+  core::parallel_for(
+      0, p.planes, tasks_of(in), [=](int64_t begin, int64_t end) __attribute__((noinline)) {
+        for (int64_t t = begin; t < end; ++t) {
+          const T* from = x + t * in;
+          y[t] = fold_values<Sum<T>>(
+                     in, [from](int64_t i) __attribute__((always_inline)) { return from[i]; }) /
+                 divisor;
+        }
+      });
 }
 
 template <class T>
@@ -235,7 +237,7 @@ void run_average(void* const* data, const PoolParameters& p) {
   } else {
     const PoolRow ranges(s);
     core::parallel_for(0, p.planes, tasks_of(volume(s.out) * volume(s.kernel)),
-                       [&](int64_t begin, int64_t end) {
+                       [&](int64_t begin, int64_t end) __attribute__((noinline)) {
                          for (int64_t t = begin; t < end; ++t)
                            average_plane(x + t * volume(s.in), x + p.planes * volume(s.in),
                                          y + t * volume(s.out), p, ranges);
@@ -286,7 +288,7 @@ void spread_last(T* gx, const T* g, const PoolParameters& p) {
     }
   };
   core::parallel_for(0, p.planes * strips, tasks_of(in * smaller(c, kStrip)),
-                     [&](int64_t begin, int64_t end) {
+                     [&](int64_t begin, int64_t end) __attribute__((noinline)) {
                        for (int64_t t = begin; t < end; ++t) {
                          const int64_t first = t % strips * kStrip;
                          strip(t / strips, first, smaller(kStrip, c - first));
@@ -391,14 +393,15 @@ template <class T>
 void spread_planes(T* gx, const T* g, const PoolParameters& p) {
   const int64_t in = volume(p.windows.in);
   const T divisor = static_cast<T>(p.divisor ? p.divisor : in);
-  core::parallel_for(0, p.planes, tasks_of(in), [=](int64_t begin, int64_t end) {
-    for (int64_t t = begin; t < end; ++t) {
-      const T share = g[t] / divisor;
-      T* to = gx + t * in;
+  core::parallel_for(0, p.planes, tasks_of(in),
+                     [=](int64_t begin, int64_t end) __attribute__((noinline)) {
+                       for (int64_t t = begin; t < end; ++t) {
+                         const T share = g[t] / divisor;
+                         T* to = gx + t * in;
 #pragma omp simd
-      for (int64_t i = 0; i < in; ++i) to[i] = share;
-    }
-  });
+                         for (int64_t i = 0; i < in; ++i) to[i] = share;
+                       }
+                     });
 }
 
 template <class T>
@@ -415,23 +418,25 @@ template <class T>
 void spread_pairs(T* gx, const T* g, const PoolParameters& p) {
   const PairRows rows(p);
   const T divisor = p.divisor ? static_cast<T>(p.divisor) : T(4);
-  core::parallel_for(0, rows.count, tasks_of(rows.width * 4), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* from = g + r * rows.width;
-      const bool whole = rows.spreads_whole(r, end);
-      for (int half = 0; half < 2; ++half) {
-        T* to = gx + rows.origin(r) + half * rows.pitch;
-        for (int64_t j = 0; j < rows.width; j += kBlock) {
-          if (whole)
-            spread_pairs_row(to + 2 * j, from + j, divisor, kBlock);
-          else
-            spread_pairs_row(to + 2 * j, from + j, divisor, smaller(kBlock, rows.width - j));
-        }
-        rows.clear_end(to);
-      }
-      rows.clear_last(gx, r);
-    }
-  });
+  core::parallel_for(0, rows.count, tasks_of(rows.width * 4),
+                     [&](int64_t begin, int64_t end) __attribute__((noinline)) {
+                       for (int64_t r = begin; r < end; ++r) {
+                         const T* from = g + r * rows.width;
+                         const bool whole = rows.spreads_whole(r, end);
+                         for (int half = 0; half < 2; ++half) {
+                           T* to = gx + rows.origin(r) + half * rows.pitch;
+                           for (int64_t j = 0; j < rows.width; j += kBlock) {
+                             if (whole)
+                               spread_pairs_row(to + 2 * j, from + j, divisor, kBlock);
+                             else
+                               spread_pairs_row(to + 2 * j, from + j, divisor,
+                                                smaller(kBlock, rows.width - j));
+                           }
+                           rows.clear_end(to);
+                         }
+                         rows.clear_last(gx, r);
+                       }
+                     });
 }
 
 template <class T>
@@ -447,10 +452,11 @@ void run_spread(void* const* data, const PoolParameters& p) {
     spread_pairs(gx, g, p);
   } else {
     const PoolRow ranges(s);
-    core::parallel_for(0, p.planes, tasks_of(volume(s.in)), [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t)
-        spread_plane(gx + t * volume(s.in), g + t * volume(s.out), p, ranges);
-    });
+    core::parallel_for(0, p.planes, tasks_of(volume(s.in)),
+                       [&](int64_t begin, int64_t end) __attribute__((noinline)) {
+                         for (int64_t t = begin; t < end; ++t)
+                           spread_plane(gx + t * volume(s.in), g + t * volume(s.out), p, ranges);
+                       });
   }
 }
 

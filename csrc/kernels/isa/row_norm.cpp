@@ -123,27 +123,30 @@ void run_norm(void* const* data, const RowNormParameters& p) {
   const T* w = static_cast<const T*>(data[4]);
   const T* b = static_cast<const T*>(data[5]);
   const int64_t channels = p.length / p.inner;
-  core::parallel_for(0, p.n * p.groups, tasks_of(p.length), [=, &p](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t first = r % p.groups * channels;
-      const T* from = x + r * p.length;
-      T* to = y + r * p.length;
-      row_statistics(from, p, mean + r, inverse + r);
-      const T middle = mean[r], scale = inverse[r];
-      if (p.inner == 1 || !(w || b)) {
-        map_row(from, to, p.length, middle, scale, w ? w + first : nullptr,
-                b ? b + first : nullptr);
-        continue;
-      }
-      for (int64_t c = 0; c < channels; ++c) {
-        const T factor = w ? w[first + c] * scale : scale, shift = b ? b[first + c] : T(0);
-        const T* xs = from + c * p.inner;
-        T* ys = to + c * p.inner;
+  core::parallel_for(0, p.n * p.groups, tasks_of(p.length),
+                     [=, &p](int64_t begin, int64_t end) __attribute__((noinline)) {
+                       for (int64_t r = begin; r < end; ++r) {
+                         const int64_t first = r % p.groups * channels;
+                         const T* from = x + r * p.length;
+                         T* to = y + r * p.length;
+                         row_statistics(from, p, mean + r, inverse + r);
+                         const T middle = mean[r], scale = inverse[r];
+                         if (p.inner == 1 || !(w || b)) {
+                           map_row(from, to, p.length, middle, scale, w ? w + first : nullptr,
+                                   b ? b + first : nullptr);
+                           continue;
+                         }
+                         for (int64_t c = 0; c < channels; ++c) {
+                           const T factor = w ? w[first + c] * scale : scale,
+                                   shift = b ? b[first + c] : T(0);
+                           const T* xs = from + c * p.inner;
+                           T* ys = to + c * p.inner;
 #pragma omp simd
-        for (int64_t i = 0; i < p.inner; ++i) ys[i] = fma(xs[i] - middle, factor, shift);
-      }
-    }
-  });
+                           for (int64_t i = 0; i < p.inner; ++i)
+                             ys[i] = fma(xs[i] - middle, factor, shift);
+                         }
+                       }
+                     });
 }
 
 /// The gradient of a row's elements: g w inverse + (x - mean) slope + shift.
@@ -210,7 +213,7 @@ template <class T>
 void add_partials(const T* from, int64_t count, int64_t stride, T* to, int64_t width) {
   constexpr int64_t kPiece = 512;
   core::parallel_for(0, (width + kPiece - 1) / kPiece, tasks_of(kPiece * count),
-                     [=](int64_t begin, int64_t end) {
+                     [=](int64_t begin, int64_t end) __attribute__((noinline)) {
                        for (int64_t t = begin; t < end; ++t) {
                          const int64_t first = t * kPiece, last = smaller(first + kPiece, width);
 #pragma omp simd
@@ -236,7 +239,7 @@ void run_gradient(void* const* data, const RowNormParameters& p) {
   T* partial = static_cast<T*>(data[8]);
   const int64_t channels = p.length / p.inner, width = p.groups * channels;
   const int64_t chunk = row_norm_chunk(p), chunks = (p.n + chunk - 1) / chunk;
-  const auto run = [=, &p](int64_t begin, int64_t end) {
+  const auto run = [=, &p](int64_t begin, int64_t end) __attribute__((noinline)) {
     for (int64_t t = begin; t < end; ++t) {
       T* to_w = gw ? partial + 2 * t * width : nullptr;
       T* to_b = gb ? partial + (2 * t + 1) * width : nullptr;
