@@ -290,6 +290,15 @@ def test_the_same_bits_on_two_threads(dtype):
     assert all(tg.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+def test_no_matrix_of_queries_by_keys_is_made():
+    q, k, v = (tg.tensor(normal(1, 1, 2048, 16)).float().requires_grad_() for _ in range(3))
+    before = tg.memory_stats()["allocated_bytes"]
+    tg.reset_peak_memory_stats()
+    attention(q, k, v).sum().backward()
+    peak = tg.memory_stats()["peak_allocated_bytes"] - before
+    assert peak < 2048 * 2048 * 4 / 4
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_types_compute_in_float32(dtype):
     kind = getattr(tg, dtype)
