@@ -72,6 +72,39 @@ def sample_gradients(params: Params, x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.swapaxes(every[0][0], 1, 2)
 
 
+def lstm_step(w_hh: jax.Array, _: jax.Array, state: Any, a: jax.Array) -> Any:
+    h, c = state
+    i, f, g, o = jnp.split(a + h @ w_hh.T, 4, axis=1)
+    c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    h = jax.nn.sigmoid(o) * jnp.tanh(c)
+    return (h, c), h
+
+
+def gru_step(w_hh: jax.Array, b_hh: jax.Array, state: Any, a: jax.Array) -> Any:
+    h, c = state
+    (ar, az, an), (br, bz, bn) = (jnp.split(x, 3, axis=1) for x in (a, h @ w_hh.T + b_hh))
+    n = jnp.tanh(an + jax.nn.sigmoid(ar + br) * bn)
+    h = n + jax.nn.sigmoid(az + bz) * (h - n)
+    return (h, c), h
+
+
+def sequence_loss(step: Callable[..., Any]) -> Callable[..., jax.Array]:
+    """The squared error of a recurrent layer's outputs; the input's product is made at once."""
+
+    def loss(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        w_ih, w_hh, b_ih, b_hh = params
+        projected = x @ w_ih.T + b_ih + (b_hh if step is lstm_step else 0)
+        zeros = jnp.zeros(y.shape[1:], jnp.float32)
+        _, outputs = jax.lax.scan(partial(step, w_hh, b_hh), (zeros, zeros), projected)
+        return jnp.mean((outputs - y) ** 2)
+
+    return loss
+
+
+def weights(gates: int) -> Callable[[], Any]:
+    return lambda: [jnp.array(values) for values in w.recurrent_weights(gates)]
+
+
 # Optimizers: state is (parameters, first moments, second moments, steps) -------------------------
 
 
@@ -109,8 +142,8 @@ def fresh_state(params: Any) -> Any:
 
 
 def trainer(
-    sizes: tuple[int, ...],
-    loss: Loss,
+    start: tuple[int, ...] | Callable[[], Any],
+    loss: Callable[..., jax.Array],
     update: Callable[[Any, Any], Any],
     data: Callable[[], tuple[w.Array, w.Array]],
 ) -> Builder:
@@ -121,7 +154,7 @@ def trainer(
 
     def build() -> w.Step:
         x, y = (jnp.array(values) for values in data())
-        state = fresh_state(fresh(sizes))
+        state = fresh_state(start() if callable(start) else fresh(start))
 
         def run() -> Any:
             nonlocal state
@@ -245,6 +278,8 @@ def builders() -> dict[str, Builder]:
             adam_update,
             lambda: (w.uniform((128, 784), 1, 0.0), w.labels(128, 10)),
         ),
+        "lstm": trainer(weights(4), sequence_loss(lstm_step), sgd_update(0.0), w.sequences),
+        "gru": trainer(weights(3), sequence_loss(gru_step), sgd_update(0.0), w.sequences),
         "mlp-wide": trainer(
             w.WIDE_MLP,
             mse(partial(jax.nn.gelu, approximate=False)),

@@ -88,6 +88,21 @@ def layers(sizes: tuple[int, ...]) -> list[tuple[Array, Array]]:
     return result
 
 
+@cache
+def recurrent_weights(gates: int) -> list[Array]:
+    """Weights of input and state, and both biases, in PyTorch's order and range."""
+    features, hidden, edge = LSTM[0], LSTM[1], LSTM[1] ** -0.5
+    shapes: list[tuple[int, ...]] = [(gates * hidden, features), (gates * hidden, hidden)]
+    shapes += [(gates * hidden,)] * 2
+    return [uniform(shape, 300 + i, -edge, edge) for i, shape in enumerate(shapes)]
+
+
+def sequences() -> tuple[Array, Array]:
+    """Input and target."""
+    features, hidden, steps, batch = LSTM
+    return uniform((steps, batch, features), 1), uniform((steps, batch, hidden), 2)
+
+
 def mlp_flops(sizes: tuple[int, ...], batch: int) -> float:
     """2 a weight for the output, its gradient, and the input's (not of the first layer)."""
     products = [a * b for a, b in pairwise(sizes)]
@@ -167,15 +182,12 @@ def recurrent(kind: str) -> Callable[[Any], Step]:
     """One layer: every step's output against a target."""
 
     def build(torch: Any) -> Step:
-        features, hidden, steps, batch = LSTM
-        network = getattr(torch.nn, kind)(features, hidden)
-        edge = hidden**-0.5
+        network = getattr(torch.nn, kind)(*LSTM[:2])
+        values = recurrent_weights(network.weight_ih_l0.shape[0] // LSTM[1])
         with torch.no_grad():
-            for i, parameter in enumerate(network.parameters()):
-                values = uniform(tuple(parameter.shape), 300 + i, -edge, edge)
-                parameter.copy_(torch.from_numpy(values))
-        x = tensor(torch, uniform((steps, batch, features), 1))
-        y = tensor(torch, uniform((steps, batch, hidden), 2))
+            for parameter, value in zip(network.parameters(), values, strict=True):
+                parameter.copy_(torch.from_numpy(value))
+        x, y = (tensor(torch, array) for array in sequences())
         optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
         return train(lambda x: network(x)[0], torch.nn.MSELoss(), optimizer, x, y)
 
@@ -611,7 +623,7 @@ def rows() -> list[Workload]:
         ),
         Workload(
             "lstm",
-            "LSTM 64 to 256, batch 32, 60 steps, SGD",
+            "LSTM 64-256, batch 32, 60 steps",
             recurrent("LSTM"),
             "matmul",
             {"torch": 1.15},
@@ -619,7 +631,7 @@ def rows() -> list[Workload]:
         ),
         Workload(
             "gru",
-            "GRU 64 to 256, batch 32, 60 steps, SGD",
+            "GRU 64-256, batch 32, 60 steps",
             recurrent("GRU"),
             "matmul",
             {"torch": 1.5},
