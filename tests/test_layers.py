@@ -352,10 +352,15 @@ def test_embedding_from_pretrained_and_errors():
     assert layer.padding_idx == 1
     assert (layer(tg.tensor([4])) == table[4]).all()
     assert nn.Embedding.from_pretrained(table, freeze=False).weight.requires_grad
-    with pytest.raises(IndexError, match="5"):
-        layer(tg.tensor([5]))
-    with pytest.raises(IndexError):
-        layer(tg.tensor([-6]))
+    with pytest.raises(IndexError, match=r"index 5 at position \(1, 0\) .* table of 5 embeddings"):
+        layer(tg.tensor([[1, 2], [5, 7]]))
+    with pytest.raises(IndexError, match="index -1 at position"):
+        layer(tg.tensor([-1]))
+    short = nn.Embedding(5, 3, max_norm=0.1)
+    before = short.weight.detach().clone()
+    with pytest.raises(IndexError, match="index 9"):
+        short(tg.tensor([1, 9]))
+    assert (short.weight == before).all()
     with pytest.raises(NotImplementedError, match="sparse"):
         nn.Embedding(5, 3, sparse=True)(tg.tensor([1]))
     with pytest.raises(AssertionError, match="padding_idx"):

@@ -3,6 +3,7 @@
 
 #include "autograd/entry.h"
 #include "autograd/inplace.h"
+#include "core/tensor_impl.h"
 #include "core/text.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
@@ -53,6 +54,26 @@ struct EmbeddingRule : autograd::Rule {
   }
 };
 
+/// Says which index is out of range, and where it stands.
+void name_bad_index(const Tensor& input, const Tensor& flat, int64_t count) {
+  if (flat->has(TensorImpl::kBatched)) return;
+  const Tensor values = contiguous(flat);
+  const auto* value = values.data_ptr<int64_t>();
+  for (int64_t k = 0; k < values.numel(); ++k) {
+    if (value[k] >= 0 && value[k] < count) continue;
+    Dims place(input.sizes());
+    int64_t rest = k;
+    for (int d = place.size() - 1; d >= 0; --d) {
+      const int64_t size = input.sizes()[static_cast<size_t>(d)];
+      place[d] = rest % size;
+      rest /= size;
+    }
+    throw IndexError(core::text("embedding: index ", value[k], " at position ", shape_string(place),
+                                " is out of range for a table of ", count,
+                                " embeddings; valid are 0 to ", count - 1));
+  }
+}
+
 Tensor embedding(const Tensor& input, const Tensor& weight, std::optional<int64_t> padding_idx,
                  std::optional<double> max_norm, double norm_type, bool scale_grad_by_freq,
                  bool sparse) {
@@ -77,10 +98,15 @@ Tensor embedding(const Tensor& input, const Tensor& weight, std::optional<int64_
   rule.flat = reshape(to(input.detach(), DType::Int64), {-1});
   rule.padding = padding_idx ? padding : -1;
   rule.by_frequency = scale_grad_by_freq;
-  if (max_norm) shorten_rows(weight, rule.flat, *max_norm, norm_type);
   Dims sizes(input.sizes());
   sizes.push_back(weight.sizes()[1]);
-  return reshape(autograd::enter(rule, weight), sizes);
+  try {
+    if (max_norm) shorten_rows(weight, rule.flat, *max_norm, norm_type);
+    return reshape(autograd::enter(rule, weight), sizes);
+  } catch (const IndexError&) {
+    name_bad_index(input, rule.flat, count);
+    throw;
+  }
 }
 
 Tensor one_hot(const Tensor& tensor, int64_t num_classes) {

@@ -29,6 +29,8 @@ struct Taps {
     return {r, r ? r + size : nullptr, static_cast<const T*>(weights), size, taps};
   }
   bool any() const { return start != nullptr; }
+  /// Whether index i is a copy of its one neighbour.
+  bool alone(int64_t i) const { return count[i] == 1 && weight[i] == T(1); }
 };
 
 /// out = sum over k of weight k times row k.
@@ -110,8 +112,16 @@ struct Resampler {
       blend_columns(out, in, p.columns_in, columns);
       return;
     }
-    for (int64_t i = 0; i < p.columns_out; ++i)
-      blend_rows(out + i * p.inner, in + columns.start[i] * p.inner, p.inner, p.inner, columns, i);
+    for (int64_t i = 0; i < p.columns_out; ++i) {
+      const T* from = in + columns.start[i] * p.inner;
+      T* to = out + i * p.inner;
+      if (columns.alone(i)) {
+#pragma omp simd
+        for (int64_t j = 0; j < p.inner; ++j) to[j] = from[j];
+      } else {
+        blend_rows(to, from, p.inner, p.inner, columns, i);
+      }
+    }
   }
 
   /// Rows begin ... end - 1 of one result.
@@ -124,8 +134,12 @@ struct Resampler {
         blend_rows(out + i * wide_out, in + rows.start[i] * wide_in, wide_in, wide_in, rows, i);
     } else if (p.rows_first) {
       for (int64_t i = begin; i < end; ++i) {
-        blend_rows(room, in + rows.start[i] * wide_in, wide_in, wide_in, rows, i);
-        along(out + i * wide_out, room);
+        const T* from = in + rows.start[i] * wide_in;
+        if (!rows.alone(i)) {
+          blend_rows(room, from, wide_in, wide_in, rows, i);
+          from = room;
+        }
+        along(out + i * wide_out, from);
       }
     } else {
       const int64_t from = rows.start[begin];
