@@ -1,6 +1,7 @@
 // Activations with parameters or a shape of their own. The formulas are rows of the elementwise
 // table.
 #include <limits>
+#include <vector>
 
 #include "ops/elementwise_rules.h"
 #include "ops/registry.h"
@@ -360,7 +361,8 @@ Tensor glu(const Tensor& input, int64_t dim) {
                                 " must have an even size to be halved, got a ",
                                 core::describe(input)));
   }
-  return binary<binary_gate>(narrow(input, d, 0, size / 2), narrow(input, d, size / 2, size / 2));
+  const std::vector<Tensor> halves = split_with_sizes(input, {size / 2, size / 2}, d);
+  return binary<binary_gate>(halves[0], halves[1]);
 }
 TAPEGRAD_OP(kNN, "glu(Tensor input, int dim=-1) -> Tensor",
             R"(Gated linear unit a * sigmoid(b), where a and b are the halves of input.
