@@ -315,6 +315,36 @@ def test_forward_mode_and_vmap(name: str) -> None:
         np.testing.assert_array_equal(got[i].numpy(), fused(stack[i], *primals[1:]).numpy())
 
 
+def test_vmap_over_samples_and_parameters() -> None:
+    x = tg.tensor(draw(3, 2, 4, 5))
+    w, b = tg.tensor(draw(3, 4, seed=2)), tg.tensor(draw(3, 4, seed=3))
+    mean, var = tg.zeros(4).double(), tg.ones(4).double()
+    for f in (
+        lambda x, w, b: F.group_norm(x, 2, w, b),
+        lambda x, w, b: F.layer_norm(x.mT, (4,), w, b),
+        lambda x, w, b: F.layer_norm(x[0, :, 0], (4,), w, b),
+        lambda x, w, b: F.batch_norm(x, mean, var, w, b),
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
+    ):
+        for dims in ((0, None, None), (0, 0, 0), (None, 0, None), (1, 0, None)):
+            args = [t if d is not None else t[0] for t, d in zip((x, w, b), dims, strict=True)]
+            if dims[0] == 1:
+                args[0] = x.movedim(0, 1)
+            got = tg.func.vmap(f, in_dims=dims)(*args)
+            for i in range(3):
+                sample = [
+                    t[i] if d is not None else t[0] for t, d in zip((x, w, b), dims, strict=True)
+                ]
+                np.testing.assert_allclose(got[i].numpy(), f(*sample).numpy(), rtol=1e-12)
+        grads = tg.func.vmap(
+            tg.func.grad(lambda w, x, f=f: f(x, w, b[0]).pow(2).sum()), in_dims=(None, 0)
+        )(w[0], x)
+        for i in range(3):
+            leaf = w[0].detach().requires_grad_()
+            f(x[i], leaf, b[0]).pow(2).sum().backward()
+            np.testing.assert_allclose(grads[i].numpy(), leaf.grad.numpy(), rtol=1e-10)
+
+
 @pytest.mark.parametrize("last", [False, True])
 def test_the_same_bits_on_two_threads(last: bool) -> None:
     x = tg.tensor(draw(30, 37, 13, 11, dtype=np.float32))

@@ -158,6 +158,13 @@ struct BatchNormGivenRule : BatchNormBase {
 
   unsigned saves_inputs(unsigned) const { return affine.weight ? 15 : 7; }
 
+  std::vector<Tensor> batch(const autograd::Batch& b) const {
+    const std::vector<Tensor> inputs = joined_samples(b);
+    if (inputs.empty()) return {};
+    Dims sizes(b.seen(0).sizes());
+    sizes.insert(0, b.size());
+    return {reshape(autograd::enter(BatchNormGivenRule(*this), TensorList(inputs)), sizes)};
+  }
   Tensor forward(autograd::Inputs in) const {
     const bool last = is_channels_last(in[0]);
     const Tensor x = in_order(in[0], last);

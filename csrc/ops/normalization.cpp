@@ -42,6 +42,17 @@ void check_per_channel(const char* op, const char* name, const Tensor& parameter
                               shape_string(parameter.sizes())));
 }
 
+std::vector<Tensor> joined_samples(const autograd::Batch& batch) {
+  for (int i = 1; i < batch.count(); ++i) {
+    if (batch.is_batched(i)) return {};
+  }
+  std::vector<Tensor> inputs = batch.inner();
+  Dims sizes(batch.seen(0).sizes());
+  sizes[0] *= batch.size();
+  inputs[0] = reshape(batch.front(0), sizes);
+  return inputs;
+}
+
 double unbiased_factor(double count) { return count / (count - 1); }
 
 void move_running(const Tensor& running, const Tensor& value, double momentum) {
@@ -108,6 +119,21 @@ struct RowNormRule : autograd::Rule {
     p.centered = centered;
     p.eps = eps;
     return p;
+  }
+
+  /// Rows do not mind whose they are.
+  std::vector<Tensor> batch(const autograd::Batch& b) const {
+    const Tensor& seen = b.seen(0);
+    if (seen.dim() == tail) return {};  // a sample has no dimension to join others in
+    const std::vector<Tensor> inputs = joined_samples(b);
+    if (inputs.empty()) return {};
+    std::vector<Tensor> out = autograd::enter(RowNormRule(*this), TensorList(inputs));
+    Dims sizes(seen.sizes());
+    sizes.insert(0, b.size());
+    out[0] = reshape(out[0], sizes);
+    const RowNormParameters p = parameters(seen);
+    for (size_t i = 1; i < out.size(); ++i) out[i] = reshape(out[i], {b.size(), p.n, p.groups});
+    return out;
   }
 
   std::vector<Tensor> forward(autograd::Inputs in) const {

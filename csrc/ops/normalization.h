@@ -25,6 +25,10 @@ struct Affine {
   int bias_at() const { return first + (weight ? 1 : 0); }
 };
 
+/// All inputs of a batch outside of its level, the samples of input 0 joined with its dimension 0;
+/// empty when another input differs between samples.
+std::vector<Tensor> joined_samples(const autograd::Batch& batch);
+
 /// moved = (1 - momentum) * running + momentum * value, in place.
 void move_running(const Tensor& running, const Tensor& value, double momentum);
 
