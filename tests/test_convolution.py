@@ -144,15 +144,34 @@ def test_no_samples_and_no_channels():
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_half_types_accumulate_in_single_precision(dtype):
+@pytest.mark.parametrize(
+    ("name", "shapes", "settings"),
+    [
+        ("conv2d", [(2, 64, 6, 6), (8, 64, 3, 3), (8,)], {}),
+        ("conv2d", [(8, 32, 14, 14), (48, 32, 3, 3)], {"padding": 1, "stride": 2}),
+        ("conv2d", [(4, 3, 9, 9), (5, 3, 3, 3), (5,)], {"dilation": 2}),
+        ("conv2d", [(4, 32, 9, 9), (32, 1, 3, 3), (32,)], {"groups": 32}),
+        ("conv2d", [(1, 32, 40, 40), (64, 32, 3, 3), (64,)], {"padding": 1}),
+        ("conv1d", [(3, 32, 40), (16, 32, 3), (16,)], {"padding": "same"}),
+        ("conv3d", [(2, 16, 5, 6, 7), (16, 16, 3, 3, 3), (16,)], {}),
+        ("conv_transpose2d", [(4, 32, 9, 9), (32, 16, 3, 3), (16,)], {"stride": 2}),
+        ("conv_transpose2d", [(4, 32, 9, 9), (32, 16, 3, 3)], {}),
+    ],
+    ids=str,
+)
+def test_half_types_accumulate_in_single_precision(name, shapes, settings, dtype):
     rng = np.random.default_rng(0)
-    x = tg.tensor(rng.standard_normal((2, 64, 6, 6))).to(getattr(tg, dtype))
-    w = tg.tensor(rng.standard_normal((8, 64, 3, 3))).to(getattr(tg, dtype))
-    y = F.conv2d(x, w)
+    values = [rng.standard_normal(s) for s in shapes]
+    ours = [tg.tensor(v).to(getattr(tg, dtype)).requires_grad_() for v in values]
+    wide = [x.detach().double().requires_grad_() for x in ours]
+    y, exact = (getattr(F, name)(*xs, **settings) for xs in (ours, wide))
     assert y.dtype is getattr(tg, dtype)
-    exact = F.conv2d(x.double(), w.double())
-    error = (y.double() - exact).abs().max().item() / exact.abs().max().item()
-    assert error < {"float16": 6e-4, "bfloat16": 5e-3}[dtype]
+    g = tg.tensor(rng.standard_normal(tuple(y.shape))).to(y.dtype)
+    got, wanted = tg.autograd.grad(y, ours, g), tg.autograd.grad(exact, wide, g.double())
+    for a, b in zip((y, *got), (exact, *wanted), strict=True):
+        assert a.dtype is getattr(tg, dtype)
+        error = (a.double() - b).abs().max().item() / b.abs().max().item()
+        assert error < {"float16": 6e-4, "bfloat16": 4.5e-3}[dtype]
 
 
 def test_the_result_lies_channels_last():
@@ -275,7 +294,7 @@ BIT_CASES = [
 ]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 @pytest.mark.parametrize("case", BIT_CASES, ids=str)
 def test_same_bits_at_any_number_of_threads(case, dtype):
     rng = np.random.default_rng(2)

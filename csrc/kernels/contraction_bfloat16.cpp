@@ -19,14 +19,6 @@ using dnnl::memory;
 constexpr int64_t kRows = 128;
 constexpr int64_t kLeastWork = 1 << 18;
 
-bool has_instructions() {
-  static const bool found = [] {
-    const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-    return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
-  }();
-  return found;
-}
-
 const dnnl::engine& engine() {
   static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
   return cpu;
@@ -74,11 +66,19 @@ void run(const Piece& piece, std::byte* a, std::byte* b, std::byte* c, std::byte
 
 }  // namespace
 
+bool has_bfloat16_instructions() {
+  static const bool found = [] {
+    const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+    return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
+  }();
+  return found;
+}
+
 bool multiply_bfloat16(void* const* data, const MatmulArgs& args) {
   if (args.alpha != 1 || args.beta != 0 || args.m * args.n * args.k < kLeastWork) return false;
   if (!has_adjacent(args.a_row, args.a_col, args.m, args.k) ||
       !has_adjacent(args.b_row, args.b_col, args.k, args.n) || args.c_row < args.n ||
-      !has_instructions()) {
+      !has_bfloat16_instructions()) {
     return false;
   }
   constexpr int64_t kItem = 2;
@@ -113,6 +113,7 @@ bool multiply_bfloat16(void* const* data, const MatmulArgs& args) {
 
 namespace tapegrad::kernels {
 
+bool has_bfloat16_instructions() { return false; }
 bool multiply_bfloat16(void* const* /*data*/, const MatmulArgs& /*args*/) { return false; }
 
 }  // namespace tapegrad::kernels

@@ -20,7 +20,7 @@ namespace tapegrad::kernels {
 /// `out` are the sizes of the images; zeros stand around the input, `padding` of them before it and
 /// after it as many as `out` asks for.
 struct ConvolutionArgs {
-  DType dtype = DType::Float32;  // or Float64
+  DType dtype = DType::Float32;  // Float64; BFloat16 where convolves_bfloat16()
   int32_t spatial = 2;           // how many of the last dimensions are meant: 1, 2 or 3
   int64_t batch = 0, groups = 1, in_channels = 0, out_channels = 0;
   int64_t in[3] = {1, 1, 1}, out[3] = {1, 1, 1}, kernel[3] = {1, 1, 1};

@@ -17,6 +17,7 @@
 
 #include "core/allocator.h"
 #include "core/parallel.h"
+#include "kernels/contraction_bfloat16.h"
 
 namespace tapegrad::kernels {
 namespace {
@@ -41,6 +42,10 @@ struct Prepared {
 
 memory::dims tail(const int64_t* values, int count) { return {values + 3 - count, values + 3}; }
 
+memory::data_type type_of(const ConvolutionArgs& args) {
+  return args.dtype == DType::BFloat16 ? memory::data_type::bf16 : memory::data_type::f32;
+}
+
 memory::desc image_desc(const ConvolutionArgs& a, const int64_t* spatial, int64_t channels) {
   memory::dims sizes{a.batch, channels}, strides{0, 1};
   for (const int64_t size : tail(spatial, a.spatial)) sizes.push_back(size);
@@ -51,7 +56,7 @@ memory::desc image_desc(const ConvolutionArgs& a, const int64_t* spatial, int64_
     stride *= sizes[d];
   }
   strides[0] = stride;
-  return {sizes, memory::data_type::f32, strides};
+  return {sizes, type_of(a), strides};
 }
 
 memory::dims weight_sizes(const ConvolutionArgs& a) {
@@ -63,14 +68,14 @@ memory::dims weight_sizes(const ConvolutionArgs& a) {
   return sizes;
 }
 
-memory::desc row_major(const memory::dims& sizes) {
+memory::desc row_major(const memory::dims& sizes, memory::data_type type) {
   memory::dims strides(sizes.size());
   int64_t stride = 1;
   for (size_t d = sizes.size(); d-- > 0;) {
     strides[d] = stride;
     stride *= sizes[d];
   }
-  return {sizes, memory::data_type::f32, strides};
+  return {sizes, type, strides};
 }
 
 /// What describes a convolution to oneDNN, whatever the pass.
@@ -79,15 +84,16 @@ struct Description {
   memory::dims strides, dilations, before, after;
   dnnl::primitive_attr attributes;
 
-  Description(const ConvolutionArgs& a, bool has_bias)
+  /// Biases and sums of products are float32 always.
+  Description(const ConvolutionArgs& a, bool has_bias, memory::data_type weight_type)
       : input(image_desc(a, a.in, a.in_channels)),
-        weight(weight_sizes(a), memory::data_type::f32, memory::format_tag::any),
+        weight(weight_sizes(a), weight_type, memory::format_tag::any),
         output(image_desc(a, a.out, a.out_channels)),
         strides(tail(a.stride, a.spatial)),
         dilations(tail(a.dilation, a.spatial)),
         before(tail(a.padding, a.spatial)),
         after(before) {
-    if (has_bias) bias = row_major({a.out_channels});
+    if (has_bias) bias = row_major({a.out_channels}, memory::data_type::f32);
     for (size_t d = 0; d < dilations.size(); ++d) {
       const size_t k = d + 3 - dilations.size();
       dilations[d] -= 1;  // oneDNN counts the gaps
@@ -133,13 +139,15 @@ bool is_fast(const PrimitiveDesc& pd) {
 std::shared_ptr<const Prepared> prepare(ConvolutionPass pass, const ConvolutionArgs& args,
                                         bool has_bias) {
   const core::LibraryThreads one(1);  // oneDNN plans for the threads that there are now
-  const Description d(args, has_bias && pass != ConvolutionPass::InputGradient);
+  const auto weight_type =
+      pass == ConvolutionPass::WeightGradient ? memory::data_type::f32 : type_of(args);
+  const Description d(args, has_bias, weight_type);
   auto result = std::make_shared<Prepared>();
   result->input = d.input;
   result->output = d.output;
   result->bias = d.bias;
-  result->plain_weight = row_major(weight_sizes(args));
-  const Forward forward = describe_forward(d);
+  result->plain_weight = row_major(weight_sizes(args), weight_type);
+  const Forward forward = describe_forward(Description(args, has_bias, type_of(args)));
   if (!forward) return nullptr;
   const auto take = [&](const auto& pd, const memory::desc& weight, dnnl::primitive primitive) {
     result->weight = weight;
@@ -201,11 +209,12 @@ class Cache {
  private:
   static constexpr size_t kCapacity = 256;
   struct Key {
-    int64_t values[26] = {};
+    int64_t values[27] = {};
     Key(ConvolutionPass pass, const ConvolutionArgs& a, bool has_bias) {
       int64_t* to = values;
-      for (const int64_t value : {static_cast<int64_t>(pass), int64_t{has_bias}, int64_t{a.spatial},
-                                  a.batch, a.groups, a.in_channels, a.out_channels})
+      for (const int64_t value :
+           {static_cast<int64_t>(pass), int64_t{has_bias}, static_cast<int64_t>(a.dtype),
+            int64_t{a.spatial}, a.batch, a.groups, a.in_channels, a.out_channels})
         *to++ = value;
       for (const auto* list : {a.in, a.out, a.kernel, a.stride, a.padding, a.dilation})
         to = std::copy_n(list, 3, to);
@@ -441,7 +450,9 @@ class PackedWeights {
   std::vector<Copy> copies_;
 };
 
-float* element(void* data, int64_t index) { return static_cast<float*>(data) + index; }
+void* element(const ConvolutionArgs& args, void* data, int64_t index) {
+  return static_cast<std::byte*>(data) + index * static_cast<int64_t>(item_size(args.dtype));
+}
 
 void add_bias(float* to, int64_t count, int64_t width, const float* bias) {
   for (int64_t i = 0; i < count; ++i) {
@@ -459,13 +470,14 @@ bool run_images(ConvolutionPass pass, void* const* data, const ConvolutionArgs& 
     for (int64_t i = begin; i < end; ++i) {
       const Piece& piece = pieces[i];
       const Prepared& p = *piece.prepared;
-      float* input = element(data[forward ? 1 : 0], piece.input);
+      void* input = element(args, data[forward ? 1 : 0], piece.input);
       run_pass(p, pass,
-               {input, weights.of(p), element(data[forward ? 0 : 1], piece.output), data[3]});
+               {input, weights.of(p), element(args, data[forward ? 0 : 1], piece.output), data[3]});
       if (!forward && data[3]) {
         const int64_t places =
             static_cast<int64_t>(p.input.get_size() / sizeof(float)) / args.in_channels;
-        add_bias(input, places, args.in_channels, static_cast<const float*>(data[3]));
+        add_bias(static_cast<float*>(input), places, args.in_channels,
+                 static_cast<const float*>(data[3]));
       }
     }
   });
@@ -530,8 +542,8 @@ bool run_weight_gradient(void* const* data, const ConvolutionArgs& args) {
     for (int64_t i = begin; i < end; ++i) {
       float* sum = sums + i * width;
       run_pass(*pieces[i].prepared, kPass,
-               {element(data[2], pieces[i].input), sum, element(data[3], pieces[i].output),
-                data[1] ? sum + bias_at : nullptr});
+               {element(args, data[2], pieces[i].input), sum,
+                element(args, data[3], pieces[i].output), data[1] ? sum + bias_at : nullptr});
     }
   });
   join_sums(pieces, args, sums, bias_at, width, static_cast<float*>(data[0]));
@@ -541,8 +553,16 @@ bool run_weight_gradient(void* const* data, const ConvolutionArgs& args) {
 
 }  // namespace
 
+bool convolves_bfloat16(ConvolutionPass pass, const ConvolutionArgs& args, bool has_bias) {
+  if (!has_bfloat16_instructions()) return false;
+  if (pass == ConvolutionPass::InputGradient && has_bias) return false;
+  ConvolutionArgs half = args;
+  half.dtype = DType::BFloat16;
+  return Pieces(pass, half, has_bias).usable();
+}
+
 bool convolve_by_onednn(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
-  if (args.dtype != DType::Float32) return false;
+  if (args.dtype == DType::Float64) return false;
   return pass == ConvolutionPass::WeightGradient ? run_weight_gradient(data, args)
                                                  : run_images(pass, data, args);
 }
@@ -552,6 +572,11 @@ bool convolve_by_onednn(ConvolutionPass pass, void* const* data, const Convoluti
 #else
 
 namespace tapegrad::kernels {
+
+bool convolves_bfloat16(ConvolutionPass /*pass*/, const ConvolutionArgs& /*args*/,
+                        bool /*has_bias*/) {
+  return false;
+}
 
 bool convolve_by_onednn(ConvolutionPass /*pass*/, void* const* /*data*/,
                         const ConvolutionArgs& /*args*/) {

@@ -8,6 +8,10 @@ namespace tapegrad::kernels {
 
 enum class ConvolutionPass : int32_t { Forward, InputGradient, WeightGradient };
 
+/// Whether convolve_by_onednn() takes bfloat16 images and weights here; bias and gradient of the
+/// weight stay float32.
+bool convolves_bfloat16(ConvolutionPass pass, const ConvolutionArgs& args, bool has_bias);
+
 /// Runs a pass (data as in convolution.h); false, with nothing written, where another way is
 /// better.
 bool convolve_by_onednn(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args);

@@ -2,6 +2,7 @@
 
 #include "autograd/entry.h"
 #include "core/launch.h"
+#include "kernels/convolution_onednn.h"
 #include "kernels/copy.h"
 #include "ops/reduce_geometry.h"
 #include "tapegrad/ops.h"
@@ -90,30 +91,31 @@ Tensor channels_last(const Tensor& x) {
   return result;
 }
 
-/// What the kernels take: float32 stands in for the half types.
-DType working_dtype(DType dtype) {
-  return dtype == DType::Float64 ? DType::Float64 : DType::Float32;
+using kernels::ConvolutionPass;
+
+/// What the kernels take: float32 stands in for half types that the processor does not multiply.
+DType working_dtype(ConvolutionPass pass, const Geometry& g, DType dtype, bool has_bias) {
+  if (dtype == DType::Float64) return DType::Float64;
+  const bool half = dtype == DType::BFloat16 && kernels::convolves_bfloat16(pass, g, has_bias);
+  return half ? DType::BFloat16 : DType::Float32;
 }
-Tensor image_operand(const Tensor& x) {
-  return channels_last(converted(x, working_dtype(x.dtype())));
-}
-Tensor plain_operand(const Tensor& x) {
-  Tensor wide = converted(x, working_dtype(x.dtype()));
+Tensor image_operand(const Tensor& x, DType dtype) { return channels_last(converted(x, dtype)); }
+Tensor plain_operand(const Tensor& x, DType dtype) {
+  Tensor wide = converted(x, dtype);
   if (wide.is_contiguous()) return wide;
-  const Tensor result = core::make_tensor(x.sizes(), wide.dtype());
+  const Tensor result = core::make_tensor(x.sizes(), dtype);
   kernels::copy_values(result, wide);
   return result;
 }
+DType sum_dtype(DType dtype) { return dtype == DType::Float64 ? DType::Float64 : DType::Float32; }
 core::Operand optional(const Tensor& x) { return x.defined() ? core::in(x) : core::none(); }
 
 Geometry typed(Geometry geometry, DType dtype) {
-  geometry.dtype = working_dtype(dtype);
+  geometry.dtype = dtype;
   return geometry;
 }
 
 // --- the maps, unrecorded ------------------------------------------------------------------------
-
-using ImageKernel = void (*)(void* const*, const Geometry&);
 
 /// Every element is the bias of its channel: what comes out where there is nothing to sum.
 Tensor bias_image(IntSpan sizes, DType dtype, const Tensor& bias) {
@@ -126,16 +128,20 @@ Tensor bias_image(IntSpan sizes, DType dtype, const Tensor& bias) {
   return result;
 }
 
-Tensor run_images(ImageKernel kernel, const Geometry& geometry, IntSpan sizes, const Tensor& x,
+/// Forward or input gradient.
+Tensor run_images(ConvolutionPass pass, const Geometry& geometry, IntSpan sizes, const Tensor& x,
                   const Tensor& w, const Tensor& bias) {
   const DType dtype = x.dtype();
-  const Tensor result = make_image(sizes, working_dtype(dtype));
-  if (result.numel() == 0 || x.numel() == 0 || w.numel() == 0)
+  if (x.numel() == 0 || w.numel() == 0 || checked_numel("convolution", sizes) == 0)
     return bias_image(sizes, dtype, bias);
-  const Tensor image = image_operand(x), weight = plain_operand(w);
-  const Tensor dense = bias.defined() ? plain_operand(bias) : bias;
-  core::launch(kernel, {core::out(result), core::in(image), core::in(weight), optional(dense)},
-               typed(geometry, dtype));
+  const DType working = working_dtype(pass, geometry, dtype, bias.defined());
+  const Tensor result = make_image(sizes, working);
+  const Tensor image = image_operand(x, working), weight = plain_operand(w, working);
+  const Tensor dense = bias.defined() ? plain_operand(bias, sum_dtype(working)) : bias;
+  core::launch(
+      pass == ConvolutionPass::Forward ? &kernels::convolve : &kernels::convolve_input_gradient,
+      {core::out(result), core::in(image), core::in(weight), optional(dense)},
+      typed(geometry, working));
   return converted(result, dtype);
 }
 
@@ -145,19 +151,23 @@ struct WeightGradients {
 };
 WeightGradients run_weights(const Geometry& geometry, const Tensor& x, const Tensor& g,
                             bool with_bias) {
-  const DType dtype = working_dtype(x.dtype());
-  WeightGradients result{core::make_tensor(weight_sizes(geometry), dtype), Tensor()};
-  if (with_bias) result.bias = core::make_tensor({geometry.out_channels}, dtype);
-  if (x.numel() == 0 || g.numel() == 0 || result.weight.numel() == 0) {
+  const bool empty = x.numel() == 0 || g.numel() == 0 || geometry.in_channels == 0;
+  const DType working =
+      empty ? sum_dtype(x.dtype())
+            : working_dtype(ConvolutionPass::WeightGradient, geometry, x.dtype(), with_bias);
+  const DType sums = sum_dtype(working);
+  WeightGradients result{core::make_tensor(weight_sizes(geometry), sums), Tensor()};
+  if (with_bias) result.bias = core::make_tensor({geometry.out_channels}, sums);
+  if (empty) {
     kernels::fill_values(result.weight, Scalar(0));
     if (with_bias) result.bias = sum(g, all_places(geometry));
     return result;
   }
-  const Tensor image = image_operand(x), gradient = image_operand(g);
+  const Tensor image = image_operand(x, working), gradient = image_operand(g, working);
   core::launch(&kernels::convolve_weight_gradient,
                {core::out(result.weight), with_bias ? core::out(result.bias) : core::none(),
                 core::in(image), core::in(gradient)},
-               typed(geometry, dtype));
+               typed(geometry, working));
   result.weight = converted(result.weight, x.dtype());
   if (with_bias) result.bias = converted(result.bias, x.dtype());
   return result;
@@ -173,7 +183,7 @@ struct ConvolutionRule : autograd::Rule {
   Geometry geometry;
   unsigned saves_inputs(unsigned needs) const { return saves_other(needs); }
   Tensor forward(Inputs in) const {
-    return run_images(&kernels::convolve, geometry, output_sizes(geometry), in[0], in[1],
+    return run_images(ConvolutionPass::Forward, geometry, output_sizes(geometry), in[0], in[1],
                       in.size() > 2 ? in[2] : Tensor());
   }
   void pull(Pull& p) const;
@@ -186,8 +196,8 @@ struct InputGradientRule : autograd::Rule {
   Geometry geometry;
   unsigned saves_inputs(unsigned needs) const { return saves_other(needs); }
   Tensor forward(Inputs in) const {
-    return run_images(&kernels::convolve_input_gradient, geometry, input_sizes(geometry), in[0],
-                      in[1], in.size() > 2 ? in[2] : Tensor());
+    return run_images(ConvolutionPass::InputGradient, geometry, input_sizes(geometry), in[0], in[1],
+                      in.size() > 2 ? in[2] : Tensor());
   }
   void pull(Pull& p) const;
   Tensor push(Push& p) const;
