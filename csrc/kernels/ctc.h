@@ -20,11 +20,16 @@ struct CtcParameters {
   bool is_double = false;
 };
 
-/// Numbers of scratch memory for one thread.
-inline int64_t ctc_loss_scratch(const CtcParameters& p) { return 4 * (2 * p.longest + 5); }
-inline int64_t ctc_gradient_scratch(const CtcParameters& p) {
-  return (p.steps + 4) * (2 * p.longest + 5);
+/// States side by side, in whole vectors.
+inline constexpr int64_t kCtcLanes = 16;
+inline int64_t ctc_width(int64_t states) {
+  return (states + kCtcLanes - 1) / kCtcLanes * kCtcLanes;
 }
+/// A row of states, with two places before and behind it.
+inline int64_t ctc_row(const CtcParameters& p) { return ctc_width(2 * p.longest + 1) + 4; }
+/// Numbers of scratch memory for one thread.
+inline int64_t ctc_loss_scratch(const CtcParameters& p) { return 4 * ctc_row(p); }
+inline int64_t ctc_gradient_scratch(const CtcParameters& p) { return (p.steps + 4) * ctc_row(p); }
 
 }  // namespace tapegrad::kernels
 

@@ -16,7 +16,8 @@ TAPEGRAD_INLINE T log_sum(T a, T b, T c) {
   return log(exp(a - base) + exp(b - base) + exp(c - base)) + base;
 }
 
-/// One sample. Rows of states are preceded and followed by two places of -inf.
+/// One sample. Rows of states are preceded and followed by two places of -inf; so are the states
+/// that fill the last vector, since nothing is emitted there.
 template <class T>
 struct Sample {
   const T* log_probs;  // of the sample at time 0
@@ -27,17 +28,19 @@ struct Sample {
   int64_t blank;
   T* skip;  // 0 where a path may come from two states before, else -inf
 
-  int64_t row() const { return states + 4; }
+  int64_t width() const { return ctc_width(states); }
+  int64_t row() const { return width() + 4; }
   int64_t label(int64_t s) const { return s % 2 ? labels[s / 2] : blank; }
 
-  void find_skips() {
-    for (int64_t s = 0; s < states + 2; ++s) {
+  void prepare(T* emission) const {
+    for (int64_t s = states; s < width(); ++s) emission[s] = -kInfinity<T>;
+    for (int64_t s = 0; s < width() + 2; ++s) {
       const bool free = s % 2 && s > 1 && s < states && labels[s / 2] != labels[s / 2 - 1];
       skip[s] = free ? T(0) : -kInfinity<T>;
     }
   }
   void clear(T* line) const {
-    for (int64_t s = -2; s < states + 2; ++s) line[s] = -kInfinity<T>;
+    for (int64_t s = -2; s < width() + 2; ++s) line[s] = -kInfinity<T>;
   }
   void emissions(int64_t t, T* to) const {
     const T* p = log_probs + t * stride;
@@ -51,8 +54,9 @@ struct Sample {
   }
   void advance(int64_t t, const T* before, T* alpha, T* emission) const {
     emissions(t, emission);
+    const int64_t n = width();
 #pragma omp simd
-    for (int64_t s = 0; s < states; ++s)
+    for (int64_t s = 0; s < n; ++s)
       alpha[s] = log_sum(before[s], before[s - 1], before[s - 2] + skip[s]) + emission[s];
   }
   /// The loss, from the last row of states.
@@ -81,7 +85,7 @@ void run_loss(void* const* data, const CtcParameters& p) {
   T* losses = static_cast<T*>(data[0]);
   T* scratch = static_cast<T*>(data[5]);
   core::parallel_for(0, p.batch, 1, [=, &p](int64_t begin, int64_t end) {
-    const int64_t row = 2 * p.longest + 5;
+    const int64_t row = ctc_row(p);
     T* memory = scratch + core::thread_index() * ctc_loss_scratch(p);
     T *skip = memory, *emission = memory + row;
     for (int64_t b = begin; b < end; ++b) {
@@ -91,7 +95,7 @@ void run_loss(void* const* data, const CtcParameters& p) {
         losses[b] = sample.empty_loss();
         continue;
       }
-      sample.find_skips();
+      sample.prepare(emission);
       sample.clear(next);
       sample.start(alpha, emission);
       for (int64_t t = 1; t < sample.steps; ++t) {
@@ -109,10 +113,10 @@ void run_loss(void* const* data, const CtcParameters& p) {
 /// target; times g.
 template <class T>
 void sample_gradient(Sample<T>& sample, T* out, T g, bool zero_infinity, T* memory) {
-  const int64_t row = sample.row();
+  const int64_t row = sample.row(), n = sample.width();
   T *emission = memory, *beta = memory + row + 2, *next = memory + 2 * row + 2;
   T* alphas = memory + 3 * row + 2;
-  sample.find_skips();
+  sample.prepare(emission);
   sample.start(alphas, emission);
   for (int64_t t = 1; t < sample.steps; ++t) {
     sample.clear(alphas + t * row);
@@ -129,14 +133,14 @@ void sample_gradient(Sample<T>& sample, T* out, T g, bool zero_infinity, T* memo
     T* to = out + t * sample.stride;
     sample.emissions(t, emission);
 #pragma omp simd
-    for (int64_t s = 0; s < sample.states; ++s) {
+    for (int64_t s = 0; s < n; ++s) {
       next[s] = beta[s] + emission[s];  // of the paths that emit at t
       beta[s] = exp(alpha[s] + beta[s] + loss);
     }
     for (int64_t s = 0; s < sample.states; ++s) to[sample.label(s)] -= beta[s] * g;
     const T* skip = sample.skip;
 #pragma omp simd
-    for (int64_t s = 0; s < sample.states; ++s)
+    for (int64_t s = 0; s < n; ++s)
       beta[s] = log_sum(next[s], next[s + 1], next[s + 2] + skip[s + 2]);
   }
 }
@@ -153,8 +157,7 @@ void run_gradient(void* const* data, const CtcParameters& p) {
       T* to = out + b * p.classes;
       for (int64_t t = 0; t < p.steps; ++t)
         for (int64_t c = 0; c < p.classes; ++c) to[t * sample.stride + c] = T(0);
-      if (sample.steps > 0)
-        sample_gradient(sample, to, g[b], p.zero_infinity, memory + 2 * p.longest + 5);
+      if (sample.steps > 0) sample_gradient(sample, to, g[b], p.zero_infinity, memory + ctc_row(p));
     }
   });
 }
