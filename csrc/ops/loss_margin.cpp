@@ -20,11 +20,10 @@ Tensor distance(const Tensor& x1, const Tensor& x2, double p, double eps) {
 
 /// 1 - cos(x1, x2) where the target is 1, max(0, cos - margin) where it is -1.
 Tensor cosine_losses(const Tensor& x1, const Tensor& x2, const Tensor& target, double margin) {
-  constexpr double kEps = 1e-12;
-  // Two roots, not one of the product, which overflows sooner.
-  const Tensor length1 = sqrt(vecdot(x1, x1) + Scalar(kEps));
-  const Tensor length2 = sqrt(vecdot(x2, x2) + Scalar(kEps));
-  const Tensor cosine = vecdot(x1, x2) / (length1 * length2);
+  // sqrt(x.x + 1e-12) of each, not the root of the product, which overflows sooner.
+  const Scalar eps = 1e-6;
+  const Tensor lengths = hypot(norm(x1, 2.0, -1), eps) * hypot(norm(x2, 2.0, -1), eps);
+  const Tensor cosine = vecdot(x1, x2) / lengths;
   const Tensor apart =
       where(eq(target, Scalar(-1)), clamp(cosine - Scalar(margin), Scalar(0.0)), Scalar(0.0));
   return where(eq(target, Scalar(1)), Scalar(1.0) - cosine, apart);
