@@ -585,7 +585,13 @@ def rows() -> list[Workload]:
         Workload(
             "scalar-chain", "2000 scalar ops, fwd + bwd", scalar_chain, "calls", {"torch": 8.0}
         ),
-        Workload("one-sample", "MLP 4-32-3, 1 sample, no grad", one_sample, "calls", TWICE),
+        Workload(
+            "one-sample",
+            "MLP 4-32-3, 1 sample, no grad",
+            one_sample,
+            "calls",
+            {"torch": 4.0, "jax": 2.0},
+        ),
         Workload(
             "mlp-relu",
             "MLP 4-32-3, batch 32, SGD",
@@ -650,7 +656,7 @@ def rows() -> list[Workload]:
             "LeNet 28 x 28, batch 64, Adam",
             lenet,
             "convolution",
-            TWICE,
+            {"torch": 1.8},
             conv_flops(LENET_CONVOLUTIONS, 64) + mlp_flops((9216, 128, 10), 64),
         ),
         Workload(
@@ -658,7 +664,7 @@ def rows() -> list[Workload]:
             "ResNet-20 32 x 32, batch 32, SGD",
             resnet20,
             "convolution",
-            AHEAD,
+            {"torch": 1.4},
             conv_flops(RESNET20_CONVOLUTIONS, 32),
         ),
         Workload(
@@ -682,7 +688,7 @@ def rows() -> list[Workload]:
             "cross-entropy 4096x1024, grad",
             cross_entropy,
             "memory",
-            AHEAD,
+            {"torch": 1.8},
             traffic=3 * BIG_BYTES,
         ),
         Workload(
