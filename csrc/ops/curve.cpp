@@ -48,7 +48,7 @@ struct CurveRule : autograd::Rule {
   Tensor batch(const autograd::Batch& b) const {
     CurveRule shifted(*this);
     ++shifted.rows_dim;
-    return autograd::enter(std::move(shifted), b.front(0), b.front(1));
+    return autograd::enter(shifted, b.front(0), b.front(1));
   }
 };
 
@@ -62,7 +62,7 @@ Tensor push_curve(kernels::UnaryOp op, const kernels::LoopParameters& parameters
   rule.slopes = kernels::slopes_loop(op, kernels::compute_type(saved.dtype()));
   rule.parameters = parameters;
   if (!rule.slopes || !autograd::only_batched(saved) || !autograd::only_batched(rows)) return {};
-  return autograd::enter(std::move(rule), saved, rows);
+  return autograd::enter(rule, saved, rows);
 }
 
 }  // namespace tapegrad::ops
