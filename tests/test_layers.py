@@ -445,6 +445,22 @@ def test_embedding_bag_differentiates_twice():
         assert tg.autograd.gradgradcheck(f, (table,))
 
 
+@pytest.mark.parametrize("padding", [None, 1])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bag_in_vmap(mode, padding):
+    index = tg.tensor([[[0, 1, 1], [3, 1, 0]], [[1, 1, 1], [2, 3, 1]]])
+    table = tg.randn(4, 2, dtype=tg.float64)
+    f = lambda i, w: F.embedding_bag(i, w, mode=mode, padding_idx=padding)  # noqa: E731
+    expected = tg.stack([f(i, table) for i in index])
+    assert tg.allclose(tg.func.vmap(f, (0, None))(index, table), expected)
+    tables = tg.stack([table, table * 2])
+    expected = tg.stack([f(i, w) for i, w in zip(index, tables, strict=True)])
+    assert tg.allclose(tg.func.vmap(f)(index, tables), expected)
+    grads = tg.func.vmap(tg.func.grad(lambda w, i: f(i, w).square().sum()), (None, 0))(table, index)
+    for grad, i in zip(grads, index, strict=True):
+        assert tg.allclose(grad, tg.func.grad(lambda w, i=i: f(i, w).square().sum())(table))
+
+
 def test_embedding_bag_errors():
     table = tg.ones(4, 2)
     with pytest.raises(IndexError, match=r"index 4 at position 1 .* table of 4"):

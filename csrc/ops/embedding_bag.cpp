@@ -5,6 +5,7 @@
 // Its derivative in W is the product of the transposed matrix with the gradient: the same
 // operation with entries sorted by row of the table, so that it differentiates again by itself and
 // every row of a result is summed by one thread in a fixed order.
+#include <limits>
 #include <memory>
 #include <vector>
 
@@ -255,6 +256,25 @@ Tensor maxima(const EntriesRef& entries, const Tensor& table) {
   return masked_fill(values, none, scalar_tensor(0, table.dtype()));
 }
 
+/// Bags of one size whose row numbers cannot be read, as inside vmap: in operations.
+Tensor in_operations(const Tensor& input, const Tensor& table, const Tensor& factors,
+                     std::string_view mode, int64_t padding) {
+  const int64_t bags = input.size(0), size = input.size(1);
+  const Tensor flat = reshape(to(input.detach(), DType::Int64), {-1});
+  Tensor rows = reshape(index_select(table, 0, flat), {bags, size, table.size(1)});
+  if (factors.defined()) rows = rows * unsqueeze(factors, 2);
+  const Tensor out = unsqueeze(eq(input, Scalar(padding)), 2);
+  const Tensor zero = scalar_tensor(0, table.dtype());
+  if (mode == "max") {
+    constexpr double kLeast = -std::numeric_limits<double>::infinity();
+    const Tensor most = max(masked_fill(rows, out, scalar_tensor(kLeast, table.dtype())), 1)[0];
+    return masked_fill(most, all(out, 1), zero);
+  }
+  Tensor total = sum(masked_fill(rows, out, zero), 1);
+  if (mode == "sum") return total;
+  return total / clamp(to(sum(logical_not(out), 1), table.dtype()), Scalar(1.0));
+}
+
 void check_table(const Tensor& weight, const Tensor& factors, std::string_view mode) {
   if (weight.dim() != 2 || !is_floating_point(weight.dtype())) {
     throw ShapeError(
@@ -296,6 +316,10 @@ Tensor embedding_bag(const Tensor& input, const Tensor& weight, const Tensor& of
   if (padding_idx && padding < 0) padding += height;
   if (scale_grad_by_freq && mode == "max")
     throw ValueError("embedding_bag: scale_grad_by_freq does not go with mode='max'");
+  if (input->has(TensorImpl::kBatched) && input.dim() == 2 && input.size(1) > 0 &&
+      !offsets.defined() && !max_norm && !scale_grad_by_freq) {
+    return in_operations(input, weight, per_sample_weights, mode, padding);
+  }
   const Request request = request_of(input, offsets, per_sample_weights, include_last_offset);
   Tensor kept;
   const EntriesRef entries = entries_of(request, height, padding_idx ? padding : -1, kept);
