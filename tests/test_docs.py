@@ -66,7 +66,8 @@ def test_module_examples_run(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/data.md", "docs/layers.md", "docs/recurrent.md", "docs/transforms.md"]
+    "page",
+    ["README.md", *(f"docs/{n}.md" for n in ("data", "layers", "recurrent", "transforms"))],
 )
 def test_python_blocks_of_pages_run(page: str) -> None:
     text = (pathlib.Path(__file__).parent.parent / page).read_text(encoding="utf-8")
