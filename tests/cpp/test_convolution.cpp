@@ -1,0 +1,53 @@
+// The convolutions of tapegrad/convolution.h from C++: values, gradients, errors by type.
+#include <vector>
+
+#include "check.h"
+#include "tapegrad/convolution.h"
+#include "tapegrad/error.h"
+#include "tapegrad/ops.h"
+
+namespace {
+
+using namespace tapegrad;
+
+double value(const Tensor& tensor) { return tensor.item().to_double(); }
+
+}  // namespace
+
+TEST(a_sequence_and_the_gradient_of_its_weight) {
+  const Tensor x = from_values<double>({1, 2, 3, 4}, {1, 1, 4});
+  const Tensor w = from_values<double>({1, 10}, {1, 1, 2}).set_requires_grad(true);
+  const Tensor y = conv1d(x, w);
+  CHECK((y.sizes() == IntSpan{1, 1, 3}));
+  const double* values = y.data_ptr<double>();
+  CHECK(values[0] == 21 && values[1] == 32 && values[2] == 43);
+  sum(y).backward();
+  const Tensor gradient = w.grad();
+  const double* sums = gradient.data_ptr<double>();
+  CHECK(sums[0] == 6 && sums[1] == 9);
+}
+
+TEST(transposed_is_the_adjoint) {
+  for (const DType dtype : {DType::Float32, DType::Float64}) {
+    const Tensor x = randn({2, 4, 9, 8}, nullptr, dtype), w = randn({6, 2, 3, 2}, nullptr, dtype);
+    const Tensor y = conv2d(x, w, {}, {2, 1}, {1, 0}, {1, 2}, 2);
+    const Tensor z = randn(y.sizes(), nullptr, dtype);
+    const Tensor back = conv_transpose2d(z, w, {}, {2, 1}, {1, 0}, {0, 0}, 2, {1, 2});
+    CHECK((back.sizes() == x.sizes()));
+    const double left = value(sum(y * z)), right = value(sum(x * back));
+    CHECK_CLOSE(left, right, dtype == DType::Float32 ? 1e-3 : 1e-11);
+  }
+}
+
+TEST(the_size_is_kept) {
+  const Tensor x = ones({1, 1, 2, 3, 4}), w = ones({1, 1, 3, 2, 1});
+  CHECK((conv3d(x, w, {}, {1}, "same").sizes() == x.sizes()));
+}
+
+TEST(what_does_not_fit_is_an_error_of_its_type) {
+  const Tensor x = ones({1, 3, 5, 5}), w = ones({2, 3, 3, 3});
+  CHECK_THROWS(ShapeError, "expected an input of 4 channels", conv2d(x, ones({2, 4, 3, 3})));
+  CHECK_THROWS(DTypeError, "weight is float64", conv2d(x, ones({2, 3, 3, 3}, DType::Float64)));
+  CHECK_THROWS(ValueError, "stride must be positive", conv2d(x, w, {}, {0}));
+  CHECK_THROWS(ValueError, "'full'", conv2d(x, w, {}, {1}, "full"));
+}
