@@ -65,13 +65,12 @@ def test_module_examples_run(name: str) -> None:
         assert runner.failures == 0, "".join(report)
 
 
+PAGES = ("convolutions", "data", "layers", "recurrent", "transforms")
+
+
 @pytest.mark.parametrize(
-<<<<<<< HEAD
     "page",
-    ["README.md", *(f"docs/{n}.md" for n in ("data", "layers", "recurrent", "transforms"))],
-=======
-    "page", ["README.md", "docs/convolutions.md", "docs/data.md", "docs/recurrent.md", "docs/transforms.md"]
->>>>>>> 2027d1e (A page on convolutions; test them from C++)
+    ["README.md", *(f"docs/{n}.md" for n in PAGES)],
 )
 def test_python_blocks_of_pages_run(page: str) -> None:
     text = (pathlib.Path(__file__).parent.parent / page).read_text(encoding="utf-8")
