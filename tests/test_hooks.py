@@ -8,15 +8,12 @@ import threading
 import time
 import traceback
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import tapegrad as tg
 from tapegrad.autograd import graph
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def values(x: Any) -> Any:
@@ -168,14 +165,6 @@ def test_hooks_die_with_their_tensor() -> None:
     del owner, y
     gc.collect()
     assert gone() is None
-
-
-@pytest.fixture
-def interruptible() -> Iterator[None]:
-    """Ctrl-C raises, also where the tests were started in the background, which ignores it."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.mark.usefixtures("interruptible")

@@ -381,6 +381,7 @@ def interrupting(step_numbers):
     return step
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_after_the_step():
     handler = signal.getsignal(signal.SIGINT)
     arguments = setup()
@@ -393,6 +394,7 @@ def test_ctrl_c_ends_after_the_step():
     assert not again.interrupted
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_during_validation():
     x, y = data()
 
@@ -409,6 +411,7 @@ def test_ctrl_c_during_validation():
     assert digest(arguments[0]) == digest(by_hand(1)[0])
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_ctrl_c_ends_at_once():
     handler = signal.getsignal(signal.SIGINT)
 
