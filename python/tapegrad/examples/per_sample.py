@@ -25,27 +25,13 @@ F = nn.functional
 Parameters = dict[str, tg.Tensor]
 
 
-class Convolution(nn.Module):
-    """A 3x3 convolution of one image: its windows as rows of a matrix product."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(9 * inputs, outputs)
-
-    def forward(self, image: tg.Tensor) -> tg.Tensor:
-        """(channels, height, width) to (outputs, height - 2, width - 2)."""
-        windows = image.unfold(1, 3, 1).unfold(2, 3, 1).permute(1, 2, 0, 3, 4)
-        rows: tg.Tensor = self.linear(windows.flatten(2))
-        return rows.permute(2, 0, 1)
-
-
 def networks() -> dict[str, tuple[nn.Module, tuple[int, ...]]]:
     """The networks by name, with the shape of one sample."""
     dense = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
     convolutional = nn.Sequential(
-        Convolution(1, 8),
+        nn.Conv2d(1, 8, 3),
         nn.ReLU(),
-        Convolution(8, 16),
+        nn.Conv2d(8, 16, 3),
         nn.ReLU(),
         nn.Flatten(0),
         nn.Linear(16 * 4 * 4, 10),
