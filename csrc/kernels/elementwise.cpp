@@ -51,7 +51,8 @@ const ConvertLoops& convert_loops() {
 namespace {
 
 constexpr int64_t kGrain = 16384;
-constexpr int64_t kBlock = 1024;
+constexpr int64_t kBlock =
+    512;  // on the stack, once for each operand: threads may have little of it
 constexpr int kMaxInputs = kMaxPlanOperands - 1;
 
 constexpr size_t compute_size(Compute compute) { return compute == Compute::Float ? 4 : 8; }
