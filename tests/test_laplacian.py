@@ -103,7 +103,7 @@ def test_result_that_does_not_move() -> None:
 
 
 def test_one_thread_and_two_agree() -> None:
-    x = normal(600, 3).float()
+    x = normal(12000, 3).float()
     w = W.float()
     f = func.vmap(func.laplacian(lambda v: tg.tanh(w @ v)))
     before = tg.get_num_threads()

@@ -9,7 +9,7 @@ namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
 
 constexpr int64_t kBlock = 512;
-constexpr int64_t kGrain = 4096;
+constexpr int64_t kGrain = 16384;
 
 template <class Op, class... Ops>
 constexpr bool kOneOf = (__is_same(Op, Ops) || ...);
