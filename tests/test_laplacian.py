@@ -131,3 +131,24 @@ def test_derivatives_of_circular_functions_of_large_numbers(x: float, dtype: Any
         assert leaf.grad is not None
         assert_close(leaf.grad, [first], rtol=tolerance, atol=0)
         assert_close(func.laplacian(function)(at), [second], rtol=tolerance, atol=0)
+
+
+def test_a_custom_function_is_refused() -> None:
+    """Its jvp says nothing of second derivatives."""
+
+    class Square(tg.autograd.Function):
+        @staticmethod
+        def forward(x: Any) -> Any:
+            return x * x
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def jvp(ctx: Any, tangent: Any) -> Any:
+            return 2 * ctx.saved_tensors[0] * tangent
+
+    with pytest.raises(NotImplementedError, match="custom function has no rule"):
+        func.laplacian(Square.apply)(normal(3))
+    assert not tg._C._any_level_open()

@@ -200,10 +200,10 @@ class FunctionRecorder {
       }
     }
     if (level < 0) return apply(call, stripped);
-    if (taylor_order(level) >= 0) {
-      throw UnsupportedError(
-          core::text(call.name(),
-                     ": a custom function has no rule for Taylor coefficients; nest jvp or grad"));
+    if (taylor_order(level) >= 0 || laplacian_batch(level) >= 0) {
+      throw UnsupportedError(core::text(
+          call.name(),
+          ": a custom function has no rule for taylor() and laplacian(); nest jvp or grad"));
     }
     ++call.tangent_levels_;
     Applied result = apply(call, stripped);
