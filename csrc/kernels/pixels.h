@@ -26,6 +26,16 @@ struct PadImages {
   uint64_t value = 0;  // its bytes, the lowest first
 };
 
+/// The gradient of a padding: every element adds up the places it went to. Places of each axis of
+/// the small images, one after the other: `starts` of size + 1 and the list they point into.
+struct GatherPadding {
+  bool is_double = false;
+  int64_t outer = 0;
+  int64_t d_in = 1, h_in = 1, w_in = 1;     // the padded images
+  int64_t d_out = 1, h_out = 1, w_out = 1;  // the images themselves
+  int64_t middle = 0, count = 0;            // as in PadImages: these columns lie side by side
+};
+
 }  // namespace tapegrad::kernels
 
 namespace tapegrad::kernels {
@@ -33,4 +43,7 @@ namespace tapegrad::kernels {
 TAPEGRAD_KERNEL(shuffle_pixels, ShufflePixels)
 /// out, in, tables of planes, rows and columns one after the other.
 TAPEGRAD_KERNEL(pad_images, PadImages)
+/// out, in, tables: starts and places of the planes, starts and places of the rows, and where each
+/// padded column comes from.
+TAPEGRAD_KERNEL(gather_padding, GatherPadding)
 }  // namespace tapegrad::kernels

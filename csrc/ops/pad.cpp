@@ -193,40 +193,108 @@ Places border_places(Border border, int64_t size, int64_t before, int64_t after)
   return places;
 }
 
-/// Margins of the tensor's own elements; the derivative adds them to where they came from.
-struct BorderPadRule : autograd::Rule {
-  static constexpr const char* name = "PadByBorder";
-  static constexpr bool linear = true;
+/// Margins, and where they come from; the sizes of what they pad.
+struct BorderMargins {
   Margins margins;
   Border border;
 
-  BorderPadRule shifted() const {
-    BorderPadRule rule = *this;
-    rule.margins.before.insert(0, 0);
-    rule.margins.after.insert(0, 0);
+  BorderMargins shifted() const {
+    BorderMargins more = *this;
+    more.margins.before.insert(0, 0);
+    more.margins.after.insert(0, 0);
+    return more;
+  }
+  Places places(int d, int64_t size) const {
+    return border_places(border, size, margins.before[d], margins.after[d]);
+  }
+};
+
+/// `places` the other way: for each element the list of places that it went to.
+void append_inverse(Places& tables, const Places& places, int64_t size) {
+  Places starts(static_cast<size_t>(size) + 1, 0);
+  for (const int32_t at : places) ++starts[static_cast<size_t>(at) + 1];
+  for (size_t i = 1; i < starts.size(); ++i) starts[i] += starts[i - 1];
+  Places next = starts;
+  Places list(places.size());
+  for (size_t i = 0; i < places.size(); ++i)
+    list[static_cast<size_t>(next[static_cast<size_t>(places[i])]++)] = static_cast<int32_t>(i);
+  tables.insert(tables.end(), starts.begin(), starts.end());
+  tables.insert(tables.end(), list.begin(), list.end());
+}
+
+Tensor pad_by(const BorderMargins& how, const Tensor& x);
+Tensor gather_by(const BorderMargins& how, const Tensor& gradient, IntSpan sizes);
+
+/// Margins of the tensor's own elements.
+struct BorderPadRule : autograd::Rule {
+  static constexpr const char* name = "PadByBorder";
+  static constexpr bool linear = true;
+  BorderMargins how;
+
+  BorderPadRule shifted() const { return {{}, how.shifted()}; }
+  Tensor forward(Inputs in) const {
+    const Tensor x = contiguous(in[0]);
+    return pad_last(x, how.margins, 0, [&](int d) { return how.places(d, x.size(d)); });
+  }
+  void pull(Pull& p) const { p.set(0, gather_by(how, p.grad(), p.input_sizes(0))); }
+};
+
+/// The derivative of BorderPadRule: adds the margins to where they came from.
+struct BorderGatherRule : autograd::Rule {
+  static constexpr const char* name = "GatherBorder";
+  static constexpr bool linear = true;
+  BorderMargins how;
+  Dims sizes;
+
+  BorderGatherRule shifted() const {
+    BorderGatherRule rule{{}, how.shifted(), sizes};
+    rule.sizes.insert(0, 0);  // not padded: as many as the input has
     return rule;
   }
   Tensor forward(Inputs in) const {
     const Tensor x = contiguous(in[0]);
-    return pad_last(x, margins, 0, [&](int d) {
-      return border_places(border, x.size(d), margins.before[d], margins.after[d]);
-    });
-  }
-  void pull(Pull& p) const {
-    Tensor gradient = p.grad();
-    const IntSpan sizes = p.input_sizes(0);
-    for (int d = 0; d < margins.before.size(); ++d) {
-      if (margins.before[d] == 0 && margins.after[d] == 0) continue;
-      const int64_t size = sizes[static_cast<size_t>(d)];
-      const Places places = border_places(border, size, margins.before[d], margins.after[d]);
-      const Tensor index = from_values(places, {static_cast<int64_t>(places.size())});
-      Dims smaller(gradient.sizes());
-      smaller[d] = size;
-      gradient = index_add(zeros(smaller, gradient.dtype()), d, to(index, DType::Int64), gradient);
+    const auto ndim = static_cast<int>(x.dim());
+    Dims result_sizes(x.sizes());
+    for (int d = 0; d < ndim; ++d) {
+      if (how.margins.before[d] != 0 || how.margins.after[d] != 0) result_sizes[d] = sizes[d];
     }
-    p.set(0, gradient);
+    const Tensor result = core::make_tensor(result_sizes, x.dtype());
+    if (result.numel() == 0) return result;
+    kernels::GatherPadding p;
+    p.is_double = x.dtype() == DType::Float64;
+    p.outer = 1;
+    for (int d = 0; d < ndim - kPaddedDims; ++d) p.outer *= x.size(d);
+    int64_t* padded[] = {&p.d_in, &p.h_in, &p.w_in};
+    int64_t* own[] = {&p.d_out, &p.h_out, &p.w_out};
+    Places tables;
+    for (int k = 0; k < kPaddedDims; ++k) {
+      const int d = ndim - kPaddedDims + k;
+      if (d >= 0) *padded[k] = x.size(d), *own[k] = result.size(d);
+      const Places places = d >= 0 ? how.places(d, result.size(d)) : Places{0};
+      if (k + 1 < kPaddedDims)
+        append_inverse(tables, places, *own[k]);
+      else
+        tables.insert(tables.end(), places.begin(), places.end());
+    }
+    const int64_t left = std::max<int64_t>(0, how.margins.before.back());
+    p.middle = std::min(left, p.w_in);
+    p.count = std::max<int64_t>(0, p.w_in - left - std::max<int64_t>(0, how.margins.after.back()));
+    const Tensor table = from_values(tables, {static_cast<int64_t>(tables.size())});
+    core::launch(&kernels::gather_padding, {core::out(result), core::in(x), core::in(table)}, p);
+    return result;
   }
+  void pull(Pull& p) const { p.set(0, pad_by(how, p.grad())); }
 };
+
+Tensor pad_by(const BorderMargins& how, const Tensor& x) {
+  return autograd::enter(BorderPadRule{{}, how}, x);
+}
+
+Tensor gather_by(const BorderMargins& how, const Tensor& gradient, IntSpan sizes) {
+  const DType dtype = gradient.dtype();
+  const Tensor g = is_half(dtype) ? to(gradient, DType::Float32) : gradient;
+  return to(autograd::enter(BorderGatherRule{{}, how, Dims(sizes)}, g), dtype);
+}
 
 void check_border(const char* mode, Border border, const Tensor& input, IntSpan pad,
                   const Margins& m) {
@@ -255,7 +323,7 @@ Tensor pad_by_border(const char* mode, Border border, const Tensor& input, IntSp
   const Margins m = margins_of(input, pad);
   check_border(mode, border, input, pad, m);
   padded_sizes(input, m);
-  return autograd::enter(BorderPadRule{{}, m, border}, input);
+  return pad_by({m, border}, input);
 }
 
 Tensor pad(const Tensor& input, IntSpan pad, std::string_view mode, std::optional<double> value) {

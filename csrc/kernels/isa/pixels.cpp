@@ -96,6 +96,46 @@ void run_pad(T* out, const T* in, const int32_t* tables, const PadImages& p) {
                      });
 }
 
+/// Adds a padded row to the row it came from, or begins that row with it.
+template <class T>
+void gather_row(T* out, const T* in, const int32_t* columns, const GatherPadding& p, bool begin) {
+  if (begin) {
+    for (int64_t x = 0; x < p.w_out; ++x) out[x] = T(0);
+  }
+  if (p.count > 0) {
+    T* to = out + columns[p.middle];
+    const T* from = in + p.middle;
+#pragma omp simd
+    for (int64_t x = 0; x < p.count; ++x) to[x] += from[x];
+  }
+  for (int64_t x = 0; x < p.middle; ++x) out[columns[x]] += in[x];
+  for (int64_t x = p.middle + p.count; x < p.w_in; ++x) out[columns[x]] += in[x];
+}
+
+template <class T>
+void run_gather(T* out, const T* in, const int32_t* tables, const GatherPadding& p) {
+  const int32_t *plane_starts = tables, *planes = plane_starts + p.d_out + 1;
+  const int32_t *row_starts = planes + p.d_in, *rows = row_starts + p.h_out + 1;
+  const int32_t* columns = rows + p.h_in;
+  core::parallel_for(0, p.outer * p.d_out * p.h_out, larger(1, kGrain / larger(1, p.w_in)),
+                     [&](int64_t begin, int64_t end) {
+                       for (int64_t t = begin; t < end; ++t) {
+                         const int64_t y = t % p.h_out, z = t / p.h_out % p.d_out;
+                         const T* image = in + t / (p.h_out * p.d_out) * p.d_in * p.h_in * p.w_in;
+                         T* to = out + t * p.w_out;
+                         bool first = true;
+                         for (int32_t i = plane_starts[z]; i < plane_starts[z + 1]; ++i) {
+                           for (int32_t j = row_starts[y]; j < row_starts[y + 1]; ++j) {
+                             gather_row(to, image + (planes[i] * p.h_in + rows[j]) * p.w_in,
+                                        columns, p, first);
+                             first = false;
+                           }
+                         }
+                         for (int64_t x = 0; first && x < p.w_out; ++x) to[x] = T(0);
+                       }
+                     });
+}
+
 }  // namespace
 
 void shuffle_pixels(void* const* data, const ShufflePixels& p) {
@@ -111,6 +151,14 @@ void pad_images(void* const* data, const PadImages& p) {
     run_pad(static_cast<T*>(data[0]), static_cast<const T*>(data[1]),
             static_cast<const int32_t*>(data[2]), p);
   });
+}
+
+void gather_padding(void* const* data, const GatherPadding& p) {
+  const auto* tables = static_cast<const int32_t*>(data[2]);
+  if (p.is_double)
+    run_gather(static_cast<double*>(data[0]), static_cast<const double*>(data[1]), tables, p);
+  else
+    run_gather(static_cast<float*>(data[0]), static_cast<const float*>(data[1]), tables, p);
 }
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA
