@@ -135,6 +135,19 @@ def test_nan_and_infinity() -> None:
     both("adaptive_max_pool2d", x, 3, return_indices=True)
 
 
+@pytest.mark.parametrize("size", [(13, 11), (5, 70), (9, 300)])
+def test_adaptive_maxima_of_equal_elements(size: tuple[int, int]) -> None:
+    g = np.random.default_rng(11)
+    x = g.integers(0, 3, (2, 3, *size)).astype(np.float64)
+    x[1, 0][g.random(size) < 0.2] = np.nan
+    x[1, 1] = -np.inf
+    for out in ((3, 4), (5, 7), (1, 1)):
+        both("adaptive_max_pool2d", x, out, return_indices=True)
+    deep = x[:, :, None].repeat(4, 2)
+    both("adaptive_max_pool3d", deep, (3, 4, 5), return_indices=True)
+    both("max_pool2d", x, (4, 9), (1, 3), (2, 4), return_indices=True)
+
+
 def test_no_samples() -> None:
     y = F.max_pool2d(tg.ones(0, 3, 4, 4).requires_grad_(), 2)
     assert y.shape == (0, 3, 2, 2)

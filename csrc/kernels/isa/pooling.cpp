@@ -109,6 +109,79 @@ template <class T>
   if (places) *places = at;
 }
 
+/// The maxima of the columns of a row's windows, side by side, and after them those of the windows.
+/// Of equal ones the first line wins, then the first column; of NaNs the last.
+template <class T>
+struct MaxColumns {
+  static constexpr int64_t kWidest = 256;
+  alignas(64) T best[kWidest];
+  alignas(64) int32_t at[kWidest];
+
+  static bool suit(const PoolWindows& s) {
+    return pool_by_lines(s) && s.in[2] <= kWidest && s.kernel[0] * s.kernel[1] > 1;
+  }
+
+  TAPEGRAD_INLINE void add_block(const T* line, int32_t place, int64_t from, int64_t n) {
+    if (n < kBlock) {
+      for (int64_t j = from; j < from + n; ++j) add(line, place, j);
+      return;
+    }
+#pragma omp simd
+    for (int64_t j = from; j < from + kBlock; ++j) add(line, place, j);
+  }
+  TAPEGRAD_INLINE void add(const T* line, int32_t place, int64_t j) {
+    const bool take = takes(line[j], best[j]);
+    best[j] = take ? line[j] : best[j];
+    at[j] = take ? place : at[j];
+  }
+
+  /// See Note [Whole vectors in short rows].
+  [[gnu::noinline]] void fill(const T* x, const T* end, const PoolWindows& s, const PoolRange& d,
+                              const PoolRange& h) {
+    const int64_t n = s.in[2], rounded = (n + kBlock - 1) / kBlock * kBlock;
+    const auto first = static_cast<int32_t>((d.from * s.kernel[1] + h.from) * s.kernel[2]);
+    for (int64_t j = 0; j < rounded; ++j) {
+      best[j] = -kInfinity<T>;
+      at[j] = first;
+    }
+    for_lines(s, d, h, [&](int64_t place, int64_t line) __attribute__((always_inline)) {
+      const bool whole = x + line + rounded <= end;
+      for (int64_t j = 0; j < n; j += kBlock)
+        add_block(x + line, static_cast<int32_t>(place), j, whole ? kBlock : n - j);
+    });
+  }
+
+  TAPEGRAD_INLINE void window(T* y, int32_t* place, const PoolRange& w) const {
+    const T* values = best + w.start;
+    const int32_t* lines = at + w.start;
+    T top = values[w.from];
+    int32_t line = lines[w.from], column = static_cast<int32_t>(w.from);
+    for (int64_t k = w.from + 1; k < w.to; ++k) {
+      const T value = values[k];
+      const bool nan = value != value;  // NOLINT(misc-redundant-expression)
+      const bool take = bool(int(value > top) | (int(value == top) & int(lines[k] < line)) |
+                             (int(nan) & (int(top == top) | int(lines[k] >= line))));
+      top = take ? value : top;
+      line = take ? lines[k] : line;
+      column = take ? static_cast<int32_t>(k) : column;
+    }
+    *y = top;
+    if (place) *place = line + column;
+  }
+};
+
+template <class T>
+void max_plane_by_columns(const T* x, const T* end, T* y, int32_t* places, const PoolWindows& s,
+                          const PoolRow& ranges) {
+  MaxColumns<T> columns;
+  for (int64_t row = 0; row < s.out[0] * s.out[1]; ++row) {
+    const int64_t to = row * s.out[2];
+    columns.fill(x, end, s, pool_range(s, 0, row / s.out[1]), pool_range(s, 1, row % s.out[1]));
+    for (int64_t j = 0; j < s.out[2]; ++j)
+      columns.window(y + to + j, places ? places + to + j : nullptr, ranges[j]);
+  }
+}
+
 /// `n` outputs of a row, up to kBlock, whose windows lie inside of it; `x` is the plane, shifted to
 /// the first window. As many as make a whole vector are computed, and the rest dropped.
 template <class T, int64_t kStride>
@@ -244,11 +317,12 @@ void run_max(void* const* data, const PoolParameters& p) {
   } else {
     const int64_t out = volume(s.out);
     const PoolRow ranges(s);
+    const auto plane = MaxColumns<T>::suit(s) ? &max_plane_by_columns<T> : &max_plane<T>;
     core::parallel_for(0, p.planes, tasks_of(out * volume(s.kernel)),
                        [&](int64_t begin, int64_t end) __attribute__((noinline)) {
                          for (int64_t t = begin; t < end; ++t)
-                           max_plane(x + t * volume(s.in), x + p.planes * volume(s.in), y + t * out,
-                                     places ? places + t * out : nullptr, s, ranges);
+                           plane(x + t * volume(s.in), x + p.planes * volume(s.in), y + t * out,
+                                 places ? places + t * out : nullptr, s, ranges);
                        });
   }
 }
