@@ -82,11 +82,12 @@ def test_antialias(mode, corners, dtype, tol):
 
 
 @pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic", "area"])
-def test_channels_last_stays_channels_last(mode):
-    x = np.random.default_rng(3).standard_normal((2, 5, 6, 7))
+@pytest.mark.parametrize("channels", [5, 14])
+def test_channels_last_stays_channels_last(mode, channels):
+    x = np.random.default_rng(3).standard_normal((2, channels, 6, 8))
     plain = tg.tensor(x, requires_grad=True)
     last = tg.tensor(x).to(memory_format=tg.channels_last).requires_grad_()
-    for size in ((9, 13), (4, 3)):
+    for size in ((9, 13), (4, 3), (3, 4)):
         expected = F.interpolate(plain, size, mode=mode)
         out = F.interpolate(last, size, mode=mode)
         assert out.is_contiguous(memory_format=tg.channels_last)
@@ -193,6 +194,24 @@ def test_grid_sample(dims, mode, border, corners, dtype, tol):
     check(call(F), call(TF), [pair(x, dtype), pair(places(dims), dtype)], tol)
 
 
+@pytest.mark.parametrize("channels", [1, 8, 9, 40])
+@pytest.mark.parametrize(("dims", "mode"), GRIDS)
+def test_grid_sample_of_few_and_many_channels(dims, mode, channels):
+    x = np.random.default_rng(8).standard_normal((2, channels, 5, 6, 4)[: dims + 2])
+    call = lambda lib: lambda a, b: lib.grid_sample(a, b, mode, align_corners=False)  # noqa: E731
+    check(call(F), call(TF), [pair(x), pair(places(dims))], 1e-12)
+
+
+def test_what_lies_outside_of_an_image_does_not_count():
+    x = tg.full((1, 2, 2, 2), float("inf")).requires_grad_()
+    grid = tg.full((1, 1, 3, 2), -3.0).requires_grad_()
+    y = F.grid_sample(x, grid, align_corners=False)
+    assert (y == 0).all()
+    y.backward(tg.full_like(y, float("inf")))
+    assert (x.grad == 0).all()
+    assert (grid.grad == 0).all()
+
+
 @pytest.mark.parametrize("border", ["zeros", "border", "reflection"])
 @pytest.mark.parametrize(("dims", "mode"), GRIDS)
 def test_grid_sample_differentiates_twice(dims, mode, border):
@@ -259,6 +278,8 @@ def test_threads_do_not_change_a_bit():
         grid = (tg.rand(4, 60, 60, 2) * 2.2 - 1.1).requires_grad_()
         outs = [F.interpolate(x, (64, 33), mode=m) for m in ("nearest", "bilinear", "bicubic")]
         outs.append(F.grid_sample(x, grid, align_corners=False))
+        outs.append(F.grid_sample(x[:1], grid[:1], align_corners=False))  # one plane a thread
+        outs.append(F.grid_sample(tg.cat([x, x], 1), grid, align_corners=False))
         sum(out.square().sum() for out in outs).backward()
         return [t.detach().numpy().tobytes() for t in (*outs, x.grad, grid.grad)]
 

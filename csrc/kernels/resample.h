@@ -19,6 +19,7 @@ struct Resample {
   int64_t rows_in = 1, rows_out = 1;
   int64_t columns_in = 1, columns_out = 1;
   int64_t row_taps = 0, column_taps = 0;  // the largest count of each map
+  int64_t step = 1;                       // between neighbours along the columns, where inner is 1
   int64_t block = 1;                      // rows of the result that one task makes
   int64_t scratch = 0;                    // elements of scratch memory a thread
 };
@@ -45,13 +46,16 @@ struct Bags {
 enum class SampleMode : uint8_t { Bilinear, Nearest, Bicubic };
 enum class SampleBorder : uint8_t { Zeros, Border, Reflection };
 
-/// Images (n, d, h, w, channels) sampled at `places` places of each; d is 1 in two dimensions.
+/// Images (n, d, h, w, channels), or with `planes` (n, channels, d, h, w), sampled at `places`
+/// places of each; d is 1 in two dimensions.
 struct GridSample {
   bool is_double = false;
+  bool planes = false;
   bool align_corners = false;
   SampleMode mode = SampleMode::Bilinear;
   SampleBorder border = SampleBorder::Zeros;
   int dims = 2;
+  int threads = 1;  // that there are, for how the work is cut
   int64_t n = 0, channels = 0, places = 0;
   int64_t d = 1, h = 1, w = 1;
 };
@@ -70,7 +74,7 @@ TAPEGRAD_KERNEL(fold_blocks, Blocks)
 TAPEGRAD_KERNEL(bag_sum, Bags)
 /// the row (int64, -1 for an empty bag) that has the maximum, table, row numbers, starts.
 TAPEGRAD_KERNEL(bag_argmax, Bags)
-/// out (n, places, channels), images, grid (n, places, dims).
+/// out (n, places, channels) or (n, channels, places), images, grid (n, places, dims).
 TAPEGRAD_KERNEL(grid_sample, GridSample)
 /// gradient of the images, gradient of the grid (each may be none), gradient of the result, images,
 /// grid.

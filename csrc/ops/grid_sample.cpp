@@ -3,12 +3,12 @@
 #include "core/launch.h"
 #include "core/text.h"
 #include "core/warning.h"
-#include "kernels/pixels.h"
 #include "kernels/resample.h"
 #include "ops/reduce_geometry.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
+#include "tapegrad/parallel.h"
 #include "tapegrad/resample.h"
 
 namespace tapegrad {
@@ -22,7 +22,7 @@ using kernels::SampleBorder;
 using kernels::SampleMode;
 
 constexpr double kCubic = -0.75;
-constexpr int64_t kFewChannels = 8;  // are moved one by one
+constexpr int64_t kFewChannels = 8;  // are sampled one by one
 
 /// The pixels along one axis that count for each place, in operations: for derivatives of
 /// derivatives. The kernel's twin (kernels/isa/grid_sample.cpp).
@@ -129,35 +129,25 @@ struct GridSampleRule : autograd::Rule {
     p.n = x.size(0), p.channels = x.size(1);
     p.d = x.size(2), p.h = x.size(3), p.w = x.size(4);
     p.places = grid.size(1);
+    p.threads = get_num_threads();
     return p;
   }
-  /// The kernel's order: the channels of a pixel side by side.
-  static Tensor channels_last(const Tensor& x) {
-    const int64_t channels = x.size(1);
-    if (x.is_contiguous() && channels > 1 && channels <= kFewChannels && x.numel() > 0) {
-      Dims sizes(x.sizes());
-      sizes.erase(1);
-      sizes.push_back(channels);
-      const Tensor result = core::make_tensor(sizes, x.dtype());
-      kernels::ShufflePixels p;
-      p.item_size = static_cast<int>(item_size(x.dtype()));
-      p.planes = x.size(0);
-      p.r = channels;
-      p.w = x.numel() / (p.planes * channels);
-      core::launch(&kernels::shuffle_pixels, {core::out(result), core::in(x)}, p);
-      return result;
-    }
+  /// The kernel's order: planes, or the channels of a pixel side by side.
+  Tensor arranged(const Tensor& x) const {
+    if (sample.planes) return contiguous(x);
     return contiguous(permute(x, x.dim() == 5 ? IntSpan{0, 2, 3, 4, 1} : IntSpan{0, 2, 1}));
   }
   /// Back, with the memory as it is where `like` has it so too.
-  static Tensor channels_first(const Tensor& x, const Tensor& like) {
+  Tensor channels_first(const Tensor& x, const Tensor& like) const {
+    if (sample.planes) return x;
     const Tensor result = permute(x, x.dim() == 5 ? IntSpan{0, 4, 1, 2, 3} : IntSpan{0, 2, 1});
     return like.is_contiguous() ? contiguous(result) : result;
   }
   Tensor forward(Inputs in) const {
-    const Tensor x = channels_last(in[0]), grid = contiguous(in[1]);
+    const Tensor x = arranged(in[0]), grid = contiguous(in[1]);
     const GridSample p = sized(in[0], grid);
-    const Tensor result = core::make_tensor({p.n, p.places, p.channels}, x.dtype());
+    const Tensor result = core::make_tensor(
+        {p.n, p.planes ? p.channels : p.places, p.planes ? p.places : p.channels}, x.dtype());
     if (result.numel() > 0)
       core::launch(&kernels::grid_sample, {core::out(result), core::in(x), core::in(grid)}, p);
     return channels_first(result, in[0]);
@@ -170,7 +160,7 @@ struct GridSampleRule : autograd::Rule {
       by_kernel(p, x, contiguous(grid));
   }
   void by_kernel(Pull& p, const Tensor& images, const Tensor& grid) const {
-    const Tensor x = channels_last(images), g = channels_last(p.grad());
+    const Tensor x = arranged(images), g = arranged(p.grad());
     const bool empty = g.numel() == 0;
     const Tensor of_images = !p.needs(0) ? Tensor()
                              : empty     ? zeros(x.sizes(), x.dtype())
@@ -323,6 +313,7 @@ Tensor grid_sample(const Tensor& input, const Tensor& grid, std::string_view mod
                                            {"reflection", SampleBorder::Reflection}});
   rule.sample.align_corners = align_corners;
   rule.sample.dims = static_cast<int>(input.dim()) - 2;
+  rule.sample.planes = input.size(1) <= kFewChannels;
   if (rule.sample.dims == 3 && rule.sample.mode == SampleMode::Bicubic)
     throw UnsupportedError("grid_sample: mode 'bicubic' takes images of 2 dimensions only");
   const DType dtype = input.dtype();

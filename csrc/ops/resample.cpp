@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
+#include <vector>
 
 #include "autograd/entry.h"
 #include "core/launch.h"
@@ -23,23 +25,32 @@ using autograd::Pull;
 using namespace ops;
 
 constexpr int64_t kBlock = 16;      // rows that a task makes
+constexpr int64_t kFewInner = 12;   // numbers a pixel, which are gathered
 constexpr int64_t kGatherCost = 4;  // of a number that is gathered, in numbers that lie in a row
 
-/// A map as the kernel takes it.
+/// Every value `times` times, as the kernel takes it.
+template <class To, class From>
+Tensor repeated(const std::vector<From>& values, int64_t times) {
+  const Tensor result =
+      core::make_tensor({static_cast<int64_t>(values.size()) * times}, dtype_of<To>());
+  To* to = result.data_ptr<To>();
+  for (const From value : values) to = std::fill_n(to, times, static_cast<To>(value));
+  return result;
+}
+
+/// A map as the kernel takes it; with `inner`, one of the numbers in pixels of so many.
 struct Operands {
   Tensor ranges;
   Tensor weights;
-  Operands(const AxisMap* map, DType dtype) {
+  Operands(const AxisMap* map, DType dtype, int64_t inner = 1) {
     if (!map) return;
-    ranges = from_values(map->ranges, {static_cast<int64_t>(map->ranges.size())});
-    const auto count = static_cast<int64_t>(map->weights.size());
-    weights = core::make_tensor({count}, dtype);
-    if (dtype == DType::Float64) {
-      std::copy(map->weights.begin(), map->weights.end(), weights.data_ptr<double>());
-    } else {
-      std::transform(map->weights.begin(), map->weights.end(), weights.data_ptr<float>(),
-                     [](double w) { return static_cast<float>(w); });
-    }
+    ranges = repeated<int32_t>(map->ranges, inner);
+    weights = dtype == DType::Float64 ? repeated<double>(map->weights, inner)
+                                      : repeated<float>(map->weights, inner);
+    if (inner == 1) return;
+    auto* start = ranges.data_ptr<int32_t>();
+    for (int64_t i = 0; i < map->out * inner; ++i)
+      start[i] = static_cast<int32_t>(start[i] * inner + i % inner);
   }
 };
 
@@ -64,13 +75,20 @@ struct Pass {
   int64_t rows_in;
   int64_t columns_in;
   int64_t inner;
+  int64_t step = 1;  // numbers a pixel, each of which has a place in columns_in
 
   void run(const Tensor& out, const Tensor& in) const {
+    if (columns && inner > 1 && inner <= kFewInner &&
+        columns_in * inner < std::numeric_limits<int32_t>::max()) {
+      Pass{rows, columns, outer, rows_in, columns_in * inner, 1, inner}.run(out, in);
+      return;
+    }
     kernels::Resample p;
     p.is_double = in.dtype() == DType::Float64;
     p.outer = outer, p.inner = inner;
     p.rows_in = rows_in, p.rows_out = rows ? rows->out : rows_in;
-    p.columns_in = columns_in, p.columns_out = columns ? columns->out : columns_in;
+    p.columns_in = columns_in, p.columns_out = columns ? columns->out * step : columns_in;
+    p.step = step;
     p.row_taps = rows ? rows->taps : 0;
     p.column_taps = columns ? columns->taps : 0;
     p.block = kBlock;
@@ -83,7 +101,7 @@ struct Pass {
       p.scratch = (p.scratch + 15) / 16 * 16;
       scratch = core::make_tensor({p.scratch * get_num_threads()}, in.dtype());
     }
-    const Operands r(rows, in.dtype()), c(columns, in.dtype());
+    const Operands r(rows, in.dtype()), c(columns, in.dtype(), step);
     const auto operand = [](const Tensor& t) { return t.defined() ? core::in(t) : core::none(); };
     core::launch(
         &kernels::resample,

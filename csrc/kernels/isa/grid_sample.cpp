@@ -1,7 +1,8 @@
 // Sampling of images at given places, and its gradients. A block of places gets its taps (an offset
-// and a weight for each pixel that counts) at once; the channels of a pixel lie side by side, so
-// that a tap is a short line of numbers. Every element of a result is written by one task, in a
-// fixed order.
+// and a weight for each pixel that counts) at once. The channels of a pixel lie side by side, so
+// that a tap is a short line of numbers; or, where they are few, each channel is a plane, and the
+// places are worked on side by side. Every element of a result is written by one task, in a fixed
+// order.
 #include "core/parallel.h"
 #include "kernels/isa/vector_math.h"
 #include "kernels/resample.h"
@@ -78,10 +79,10 @@ struct AxisTaps {
   alignas(64) T slope[4][kBlock];  // d weight / d coordinate of the grid
 
   template <SampleBorder kBorder>
-  void linear(const Axis<T> axis, const T* x, int64_t n) {
+  void linear(const Axis<T> axis, const T* x) {
     count = 2;
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < kBlock; ++j) {
       T m;
       const T at = axis.template folded<kBorder>(x[j] * axis.scale + axis.offset, m);
       const T down = floor(at);
@@ -94,10 +95,10 @@ struct AxisTaps {
     }
   }
   template <SampleBorder kBorder>
-  void nearest(const Axis<T> axis, const T* x, int64_t n) {
+  void nearest(const Axis<T> axis, const T* x) {
     count = 1;
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < kBlock; ++j) {
       T m;
       index[0][j] =
           axis.index(round(axis.template folded<kBorder>(x[j] * axis.scale + axis.offset, m)));
@@ -106,11 +107,11 @@ struct AxisTaps {
     }
   }
   template <SampleBorder kBorder>
-  void cubic(const Axis<T> axis, const T* x, int64_t n) {
+  void cubic(const Axis<T> axis, const T* x) {
     count = 4;
     const T a = T(kCubic);
 #pragma omp simd
-    for (int64_t j = 0; j < n; ++j) {
+    for (int64_t j = 0; j < kBlock; ++j) {
       T m;
       const T at = Axis<T>::bounded(x[j] * axis.scale + axis.offset);
       const T down = floor(at);
@@ -129,21 +130,21 @@ struct AxisTaps {
   }
 
   template <SampleBorder kBorder>
-  void find_within(SampleMode mode, const Axis<T>& axis, const T* x, int64_t n) {
+  void find_within(SampleMode mode, const Axis<T>& axis, const T* x) {
     if (mode == SampleMode::Bilinear)
-      linear<kBorder>(axis, x, n);
+      linear<kBorder>(axis, x);
     else if (mode == SampleMode::Nearest)
-      nearest<kBorder>(axis, x, n);
+      nearest<kBorder>(axis, x);
     else
-      cubic<kBorder>(axis, x, n);
+      cubic<kBorder>(axis, x);
   }
-  [[gnu::noinline]] void find(SampleMode mode, const Axis<T>& axis, const T* x, int64_t n) {
+  [[gnu::noinline]] void find(SampleMode mode, const Axis<T>& axis, const T* x) {
     if (axis.border == SampleBorder::Zeros)
-      find_within<SampleBorder::Zeros>(mode, axis, x, n);
+      find_within<SampleBorder::Zeros>(mode, axis, x);
     else if (axis.border == SampleBorder::Border)
-      find_within<SampleBorder::Border>(mode, axis, x, n);
+      find_within<SampleBorder::Border>(mode, axis, x);
     else
-      find_within<SampleBorder::Reflection>(mode, axis, x, n);
+      find_within<SampleBorder::Reflection>(mode, axis, x);
   }
 };
 
@@ -154,44 +155,37 @@ struct Taps {
   alignas(64) T weight[kMostTaps][kBlock];
 };
 
-/// The channels of a pixel: as many as `kCount` says, or any number (0).
-template <class T, int kCount>
+/// The channels of a pixel.
+template <class T>
 struct Line {
   int64_t n;
-  TAPEGRAD_INLINE int64_t size() const { return kCount > 0 ? kCount : n; }
 
   TAPEGRAD_INLINE void clear(T* out) const {
-    for (int64_t c = 0; c < size(); ++c) out[c] = T(0);
+    for (int64_t c = 0; c < n; ++c) out[c] = T(0);
   }
   TAPEGRAD_INLINE void add(T* out, T a, const T* x) const {
 #pragma omp simd
-    for (int64_t c = 0; c < size(); ++c) out[c] += a * x[c];
+    for (int64_t c = 0; c < n; ++c) out[c] += a * x[c];
   }
   TAPEGRAD_INLINE void four(T* out, const T* a, const T* const* x) const {
     const T a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3];
     const T *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
 #pragma omp simd
-    for (int64_t c = 0; c < size(); ++c) out[c] = a0 * x0[c] + a1 * x1[c] + a2 * x2[c] + a3 * x3[c];
+    for (int64_t c = 0; c < n; ++c) out[c] = a0 * x0[c] + a1 * x1[c] + a2 * x2[c] + a3 * x3[c];
   }
   TAPEGRAD_INLINE T dot(const T* x, const T* y) const {
-    if constexpr (kCount > 0) {
-      T sum = T(0);
-      for (int64_t c = 0; c < kCount; ++c) sum += x[c] * y[c];
-      return sum;
-    } else {
-      alignas(64) T sums[kLine];
-      for (int64_t j = 0; j < kLine; ++j) sums[j] = T(0);
-      int64_t c = 0;
-      for (; c + kLine <= n; c += kLine) {
+    alignas(64) T sums[kLine];
+    for (int64_t j = 0; j < kLine; ++j) sums[j] = T(0);
+    int64_t c = 0;
+    for (; c + kLine <= n; c += kLine) {
 #pragma omp simd
-        for (int64_t j = 0; j < kLine; ++j) sums[j] += x[c + j] * y[c + j];
-      }
-      for (int64_t j = 0; c + j < n; ++j) sums[j] += x[c + j] * y[c + j];
-      for (int64_t width = kLine / 2; width > 0; width /= 2) {
-        for (int64_t j = 0; j < width; ++j) sums[j] += sums[j + width];
-      }
-      return sums[0];
+      for (int64_t j = 0; j < kLine; ++j) sums[j] += x[c + j] * y[c + j];
     }
+    for (int64_t j = 0; c + j < n; ++j) sums[j] += x[c + j] * y[c + j];
+    for (int64_t width = kLine / 2; width > 0; width /= 2) {
+      for (int64_t j = 0; j < width; ++j) sums[j] += sums[j + width];
+    }
+    return sums[0];
   }
 };
 
@@ -201,49 +195,6 @@ struct Places {
   const GridSample& p;
   Axis<T> x, y, z;
   explicit Places(const GridSample& parameters) : p(parameters), x(p.w, p), y(p.h, p), z(p.d, p) {}
-
-  [[gnu::noinline]] void axis_taps(AxisTaps<T>* axes, const T* grid, int64_t n) const {
-    alignas(64) T at[kBlock];
-    for (int a = 0; a < p.dims; ++a) {
-      for (int64_t j = 0; j < n; ++j) at[j] = grid[j * p.dims + a];
-      axes[a].find(p.mode, a == 0 ? x : a == 1 ? y : z, at, n);
-    }
-  }
-
-  /// All taps; weights with the slope of axis `derived` in place of its weight (-1: of none).
-  [[gnu::noinline]] void taps(const AxisTaps<T>* axes, int64_t n, int derived, Taps<T>& out) const {
-    const int m = axes[0].count;
-    out.count = p.dims == 3 ? m * m * m : m * m;
-    for (int t = 0; t < out.count; ++t) {
-      const int kx = t % m, ky = t / m % m, kz = t / (m * m);
-      const T* wx = derived == 0 ? axes[0].slope[kx] : axes[0].weight[kx];
-      const T* wy = derived == 1 ? axes[1].slope[ky] : axes[1].weight[ky];
-      const int32_t *ix = axes[0].index[kx], *iy = axes[1].index[ky];
-      const auto w = static_cast<int32_t>(p.w), h = static_cast<int32_t>(p.h);
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
-        out.offset[t][j] = ix[j] < 0 || iy[j] < 0 ? kOutside : iy[j] * w + ix[j];
-        out.weight[t][j] = wx[j] * wy[j];
-      }
-      if (p.dims == 2) continue;
-      const T* wz = derived == 2 ? axes[2].slope[kz] : axes[2].weight[kz];
-      const int32_t* iz = axes[2].index[kz];
-#pragma omp simd
-      for (int64_t j = 0; j < n; ++j) {
-        const bool outside = out.offset[t][j] < 0 || iz[j] < 0;
-        out.offset[t][j] = outside ? kOutside : iz[j] * h * w + out.offset[t][j];
-        out.weight[t][j] *= wz[j];
-      }
-    }
-  }
-};
-
-template <class T, int kCount>
-struct Sampler : Places<T> {
-  using Places<T>::p;
-  Line<T, kCount> line;
-  explicit Sampler(const GridSample& parameters)
-      : Places<T>(parameters), line{parameters.channels} {}
 
   int64_t image() const { return p.d * p.h * p.w * p.channels; }
 
@@ -259,6 +210,52 @@ struct Sampler : Places<T> {
                          }
                        });
   }
+
+  /// Of n places; what stands for the others of a block is not to be used.
+  [[gnu::noinline]] void axis_taps(AxisTaps<T>* axes, const T* grid, int64_t n) const {
+    alignas(64) T at[kBlock];
+    for (int64_t j = n; j < kBlock; ++j) at[j] = T(0);
+    for (int a = 0; a < p.dims; ++a) {
+      for (int64_t j = 0; j < n; ++j) at[j] = grid[j * p.dims + a];
+      axes[a].find(p.mode, a == 0 ? x : a == 1 ? y : z, at);
+    }
+  }
+
+  /// All taps; weights with the slope of axis `derived` in place of its weight (-1: of none).
+  [[gnu::noinline]] void taps(const AxisTaps<T>* axes, int derived, Taps<T>& out) const {
+    const int m = axes[0].count;
+    out.count = p.dims == 3 ? m * m * m : m * m;
+    for (int t = 0; t < out.count; ++t) {
+      const int kx = t % m, ky = t / m % m, kz = t / (m * m);
+      const T* wx = derived == 0 ? axes[0].slope[kx] : axes[0].weight[kx];
+      const T* wy = derived == 1 ? axes[1].slope[ky] : axes[1].weight[ky];
+      const int32_t *ix = axes[0].index[kx], *iy = axes[1].index[ky];
+      const auto w = static_cast<int32_t>(p.w), h = static_cast<int32_t>(p.h);
+#pragma omp simd
+      for (int64_t j = 0; j < kBlock; ++j) {
+        out.offset[t][j] = ix[j] < 0 || iy[j] < 0 ? kOutside : iy[j] * w + ix[j];
+        out.weight[t][j] = wx[j] * wy[j];
+      }
+      if (p.dims == 2) continue;
+      const T* wz = derived == 2 ? axes[2].slope[kz] : axes[2].weight[kz];
+      const int32_t* iz = axes[2].index[kz];
+#pragma omp simd
+      for (int64_t j = 0; j < kBlock; ++j) {
+        const bool outside = out.offset[t][j] < 0 || iz[j] < 0;
+        out.offset[t][j] = outside ? kOutside : iz[j] * h * w + out.offset[t][j];
+        out.weight[t][j] *= wz[j];
+      }
+    }
+  }
+};
+
+template <class T>
+struct Sampler : Places<T> {
+  using Places<T>::p;
+  using Places<T>::image;
+  Line<T> line;
+  explicit Sampler(const GridSample& parameters)
+      : Places<T>(parameters), line{parameters.channels} {}
 
   void sample(T* out, const T* images, const Taps<T>& taps, int64_t j) const {
     if (taps.count == 4) {
@@ -283,25 +280,25 @@ struct Sampler : Places<T> {
   }
 
   void forward(T* out, const T* images, const T* grid) const {
-    for_blocks([&](int64_t i, int64_t first, int64_t n) {
+    this->for_blocks([&](int64_t i, int64_t first, int64_t n) {
       AxisTaps<T> axes[3];
       Taps<T> all;
       this->axis_taps(axes, grid + (i * p.places + first) * p.dims, n);
-      this->taps(axes, n, -1, all);
+      this->taps(axes, -1, all);
       for (int64_t j = 0; j < n; ++j)
         sample(out + (i * p.places + first + j) * p.channels, images + i * image(), all, j);
     });
   }
 
   void grid_gradient(T* gradient, const T* g, const T* images, const T* grid) const {
-    for_blocks([&](int64_t i, int64_t first, int64_t n) {
+    this->for_blocks([&](int64_t i, int64_t first, int64_t n) {
       AxisTaps<T> axes[3];
       Taps<T> all;
       alignas(64) T products[kMostTaps][kBlock];
       const int64_t start = i * p.places + first;
       this->axis_taps(axes, grid + start * p.dims, n);
       for (int a = 0; a < p.dims; ++a) {
-        this->taps(axes, n, a, all);
+        this->taps(axes, a, all);
         for (int64_t j = 0; j < n; ++j) {
           T sum = T(0);
           for (int t = 0; t < all.count; ++t) {
@@ -320,12 +317,12 @@ struct Sampler : Places<T> {
   }
 
   void image_gradient(T* gradient, const T* g, const T* grid) const {
-    const int64_t groups = kCount > 0 ? 1 : (p.channels + kChannels - 1) / kChannels;
+    const int64_t groups = (p.channels + kChannels - 1) / kChannels;
     const int64_t grain = larger(1, kGrain / (kChannels * larger(1, p.places)));
     core::parallel_for(0, p.n * groups, grain, [&](int64_t begin, int64_t end) {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t i = task / groups, from = task % groups * kChannels;
-        const Line<T, kCount> part{smaller(kChannels, p.channels - from)};
+        const Line<T> part{smaller(kChannels, p.channels - from)};
         T* to = gradient + i * image() + from;
         for (int64_t e = 0; e < image(); e += p.channels) part.clear(to + e);
         for (int64_t first = 0; first < p.places; first += kBlock) {
@@ -333,7 +330,7 @@ struct Sampler : Places<T> {
           AxisTaps<T> axes[3];
           Taps<T> all;
           this->axis_taps(axes, grid + start * p.dims, n);
-          this->taps(axes, n, -1, all);
+          this->taps(axes, -1, all);
           for (int64_t j = 0; j < n; ++j) {
             for (int t = 0; t < all.count; ++t) {
               const int64_t at = all.offset[t][j];
@@ -347,34 +344,161 @@ struct Sampler : Places<T> {
   }
 };
 
-/// Calls f with the sampler for this number of channels.
-template <class T, class F>
-void with_sampler(const GridSample& p, F f) {
-  if (p.channels == 1)
-    f(Sampler<T, 1>(p));
-  else if (p.channels == 3)
-    f(Sampler<T, 3>(p));
-  else
-    f(Sampler<T, 0>(p));
-}
+/// The same for few channels, each of them a plane.
+template <class T>
+struct Planes : Places<T> {
+  using Places<T>::p;
+  using Places<T>::image;
+  using Places<T>::Places;
+  int64_t plane() const { return p.d * p.h * p.w; }
+
+  /// out += what one tap brings to a block of places.
+  TAPEGRAD_INLINE static void add_tap(T* out, const T* from, const int32_t* offset,
+                                      const T* weight) {
+#pragma omp simd
+    for (int64_t j = 0; j < kBlock; ++j) {
+      const T value = weight[j] * from[offset[j] < 0 ? 0 : offset[j]];
+      out[j] += offset[j] < 0 ? T(0) : value;
+    }
+  }
+  /// out = what the four taps bring that most modes have.
+  static void four_taps(T* out, const T* from, const Taps<T>& taps) {
+#pragma omp simd
+    for (int64_t j = 0; j < kBlock; ++j) {
+      T sum = T(0);
+#pragma GCC unroll 4
+      for (int t = 0; t < 4; ++t) {
+        const int32_t at = taps.offset[t][j];
+        const T value = taps.weight[t][j] * from[at < 0 ? 0 : at];
+        sum += at < 0 ? T(0) : value;
+      }
+      out[j] = sum;
+    }
+  }
+  TAPEGRAD_INLINE static void clear(T* block) {
+    for (int64_t j = 0; j < kBlock; ++j) block[j] = T(0);
+  }
+
+  void forward(T* out, const T* images, const T* grid) const {
+    this->for_blocks([&](int64_t i, int64_t first, int64_t n) {
+      AxisTaps<T> axes[3];
+      Taps<T> all;
+      this->axis_taps(axes, grid + (i * p.places + first) * p.dims, n);
+      this->taps(axes, -1, all);
+      for (int64_t c = 0; c < p.channels; ++c) {
+        alignas(64) T sums[kBlock];
+        const T* from = images + i * image() + c * plane();
+        if (all.count == 4) {
+          four_taps(sums, from, all);
+        } else {
+          clear(sums);
+          for (int t = 0; t < all.count; ++t) add_tap(sums, from, all.offset[t], all.weight[t]);
+        }
+        T* to = out + (i * p.channels + c) * p.places + first;
+        for (int64_t j = 0; j < n; ++j) to[j] = sums[j];
+      }
+    });
+  }
+
+  /// Adds a block's part of one channel to the gradient of that plane.
+  [[gnu::noinline]] static void scatter(T* to, const T* g, const Taps<T>& taps, int64_t n) {
+    for (int t = 0; t < taps.count; ++t) {
+      alignas(64) T value[kBlock];
+      const int32_t* offset = taps.offset[t];
+      const T* weight = taps.weight[t];
+#pragma omp simd
+      for (int64_t j = 0; j < kBlock; ++j) {
+        const T product = weight[j] * g[j];
+        value[j] = offset[j] < 0 ? T(0) : product;
+      }
+      for (int64_t j = 0; j < n; ++j) to[offset[j] < 0 ? 0 : offset[j]] += value[j];
+    }
+  }
+
+  /// A block's part of both gradients, of channels from <= c < to; each may be left out.
+  void block(T* of_image, T* of_grid, const T* g, const T* images, const T* grid, int64_t n,
+             int64_t from, int64_t to) const {
+    AxisTaps<T> axes[3];
+    Taps<T> all;
+    alignas(64) T own[kBlock];  // the gradient of one channel's places
+    alignas(64) T products[kMostTaps][kBlock];
+    this->axis_taps(axes, grid, n);
+    this->taps(axes, -1, all);
+    for (int t = 0; of_grid && t < all.count; ++t) clear(products[t]);
+    clear(own);
+    for (int64_t c = of_grid ? 0 : from; c < (of_grid ? p.channels : to); ++c) {
+      for (int64_t j = 0; j < n; ++j) own[j] = g[c * p.places + j];
+      if (of_image && c >= from && c < to) scatter(of_image + c * plane(), own, all, n);
+      for (int t = 0; of_grid && t < all.count; ++t)
+        add_tap(products[t], images + c * plane(), all.offset[t], own);
+    }
+    for (int a = 0; of_grid && a < p.dims; ++a) {
+      this->taps(axes, a, all);
+      alignas(64) T sums[kBlock];
+      clear(sums);
+      for (int t = 0; t < all.count; ++t) {
+#pragma omp simd
+        for (int64_t j = 0; j < kBlock; ++j) {
+          const T product = all.weight[t][j] * products[t][j];
+          sums[j] += all.offset[t][j] < 0 ? T(0) : product;
+        }
+      }
+      for (int64_t j = 0; j < n; ++j) of_grid[j * p.dims + a] = sums[j];
+    }
+  }
+
+  /// Whole images a task, or where these are too few for the threads, planes and blocks.
+  void gradient(T* of_images, T* of_grid, const T* g, const T* images, const T* grid) const {
+    const bool whole = of_images && p.n >= p.threads;
+    const int64_t groups = whole ? 1 : p.channels;
+    const int64_t grain = larger(1, kGrain / larger(1, p.places));
+    if (of_images) {
+      core::parallel_for(0, p.n * groups, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t task = begin; task < end; ++task) {
+          const int64_t i = task / groups, c = task % groups, to = whole ? p.channels : c + 1;
+          T* own = of_images + i * image();
+          for (int64_t e = c * plane(); e < to * plane(); ++e) own[e] = T(0);
+          for (int64_t first = 0; first < p.places; first += kBlock) {
+            const int64_t start = (i * p.places + first) * p.dims;
+            block(own, whole && of_grid ? of_grid + start : nullptr,
+                  g + i * p.channels * p.places + first, images + i * image(), grid + start,
+                  smaller(kBlock, p.places - first), c, to);
+          }
+        }
+      });
+    }
+    if (whole || !of_grid) return;
+    this->for_blocks([&](int64_t i, int64_t first, int64_t n) {
+      const int64_t start = (i * p.places + first) * p.dims;
+      block(nullptr, of_grid + start, g + i * p.channels * p.places + first, images + i * image(),
+            grid + start, n, 0, 0);
+    });
+  }
+};
 
 template <class T>
 void run_gradient(void* const* data, const GridSample& p) {
+  T *of_images = static_cast<T*>(data[0]), *of_grid = static_cast<T*>(data[1]);
   const T* g = static_cast<const T*>(data[2]);
   const T* images = static_cast<const T*>(data[3]);
   const T* grid = static_cast<const T*>(data[4]);
-  with_sampler<T>(p, [&](const auto& work) {
-    if (data[0]) work.image_gradient(static_cast<T*>(data[0]), g, grid);
-    if (data[1]) work.grid_gradient(static_cast<T*>(data[1]), g, images, grid);
-  });
+  if (p.planes) {
+    Planes<T>(p).gradient(of_images, of_grid, g, images, grid);
+    return;
+  }
+  const Sampler<T> work(p);
+  if (of_images) work.image_gradient(of_images, g, grid);
+  if (of_grid) work.grid_gradient(of_grid, g, images, grid);
 }
 
 template <class T>
 void run_forward(void* const* data, const GridSample& p) {
-  with_sampler<T>(p, [&](const auto& work) {
-    work.forward(static_cast<T*>(data[0]), static_cast<const T*>(data[1]),
-                 static_cast<const T*>(data[2]));
-  });
+  T* out = static_cast<T*>(data[0]);
+  const T *images = static_cast<const T*>(data[1]), *grid = static_cast<const T*>(data[2]);
+  if (p.planes)
+    Planes<T>(p).forward(out, images, grid);
+  else
+    Sampler<T>(p).forward(out, images, grid);
 }
 
 }  // namespace

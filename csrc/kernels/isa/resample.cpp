@@ -29,6 +29,12 @@ struct Taps {
     return {r, r ? r + size : nullptr, static_cast<const T*>(weights), size, taps};
   }
   bool any() const { return start != nullptr; }
+  /// Whether every index has two neighbours.
+  bool twos(int64_t most) const {
+    bool all = most == 2;
+    for (int64_t i = 0; all && i < size; ++i) all = count[i] == 2;
+    return all;
+  }
   /// Whether index i is a copy of its one neighbour.
   bool alone(int64_t i) const { return count[i] == 1 && weight[i] == T(1); }
 };
@@ -69,10 +75,10 @@ void blend_rows(T* out, const T* first, int64_t stride, int64_t n, const Taps<T>
 /// One row along itself, single numbers: gathers. Places beyond an index's count are not used,
 /// whatever stands there.
 template <class T>
-void blend_columns(T* out, const T* in, int64_t n_in, const Taps<T>& taps) {
+void blend_columns(T* out, const T* in, int64_t n_in, int64_t step, const Taps<T>& taps) {
   const int32_t *start = taps.start, *count = taps.count;
   const int64_t n = taps.size;
-  const auto last = static_cast<int32_t>(n_in - 1);
+  const auto last = static_cast<int32_t>(n_in - 1), apart = static_cast<int32_t>(step);
   const T* w = taps.weight;
   if (taps.taps == 1) {
 #pragma omp simd
@@ -83,18 +89,18 @@ void blend_columns(T* out, const T* in, int64_t n_in, const Taps<T>& taps) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) {
     const int32_t at = start[i];
-    const int32_t next = at < last ? at + 1 : last;
+    const int32_t next = at + apart < last ? at + apart : last;
     const T a = w[i] * in[at], b = w1[i] * in[next];
     out[i] = (count[i] > 0 ? a : T(0)) + (count[i] > 1 ? b : T(0));
   }
   for (int64_t k = 2; k < taps.taps; ++k) {
     const T* wk = w + k * n;
-    const auto step = static_cast<int32_t>(k);
+    const auto tap = static_cast<int32_t>(k);
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) {
-      const int32_t at = start[i] + step;
+      const int32_t at = start[i] + tap * apart;
       const T a = wk[i] * in[at < last ? at : last];
-      out[i] += count[i] > step ? a : T(0);
+      out[i] += count[i] > tap ? a : T(0);
     }
   }
 }
@@ -105,11 +111,12 @@ struct Resampler {
   Taps<T> rows;
   Taps<T> columns;
   T* scratch;
+  bool fours = false;  // two rows of two pixels make one
 
   /// A row of columns_in into one of columns_out.
   void along(T* out, const T* in) const {
     if (p.inner == 1) {
-      blend_columns(out, in, p.columns_in, columns);
+      blend_columns(out, in, p.columns_in, p.step, columns);
       return;
     }
     for (int64_t i = 0; i < p.columns_out; ++i) {
@@ -124,6 +131,17 @@ struct Resampler {
     }
   }
 
+  /// One pixel of two rows of two: what both maps do, at once.
+  void four(T* out, const T* in, int64_t wide_in, int64_t y, int64_t x) const {
+    const T a0 = rows.weight[y], a1 = rows.weight[rows.size + y];
+    const T b0 = columns.weight[x], b1 = columns.weight[columns.size + x];
+    const T *upper = in + columns.start[x] * p.inner, *lower = upper + wide_in;
+    const T *upper1 = upper + p.inner, *lower1 = lower + p.inner;
+#pragma omp simd
+    for (int64_t j = 0; j < p.inner; ++j)
+      out[j] = b0 * (a0 * upper[j] + a1 * lower[j]) + b1 * (a0 * upper1[j] + a1 * lower1[j]);
+  }
+
   /// Rows begin ... end - 1 of one result.
   void rows_of(T* out, const T* in, int64_t begin, int64_t end, T* room) const {
     const int64_t wide_in = p.columns_in * p.inner, wide_out = p.columns_out * p.inner;
@@ -132,6 +150,11 @@ struct Resampler {
     } else if (!columns.any()) {
       for (int64_t i = begin; i < end; ++i)
         blend_rows(out + i * wide_out, in + rows.start[i] * wide_in, wide_in, wide_in, rows, i);
+    } else if (fours) {
+      for (int64_t i = begin; i < end; ++i) {
+        for (int64_t x = 0; x < p.columns_out; ++x)
+          four(out + i * wide_out + x * p.inner, in + rows.start[i] * wide_in, wide_in, i, x);
+      }
     } else if (p.rows_first) {
       for (int64_t i = begin; i < end; ++i) {
         const T* from = in + rows.start[i] * wide_in;
@@ -171,9 +194,11 @@ struct Resampler {
 
 template <class T>
 void run_resample(void* const* data, const Resample& p) {
-  const Resampler<T> work{p, Taps<T>::of(data[3], data[4], p.rows_out, p.row_taps),
-                          Taps<T>::of(data[5], data[6], p.columns_out, p.column_taps),
-                          static_cast<T*>(data[2])};
+  Resampler<T> work{p, Taps<T>::of(data[3], data[4], p.rows_out, p.row_taps),
+                    Taps<T>::of(data[5], data[6], p.columns_out, p.column_taps),
+                    static_cast<T*>(data[2])};
+  work.fours = p.inner > 1 && p.columns_out <= p.columns_in && work.rows.twos(p.row_taps) &&
+               work.columns.twos(p.column_taps);
   work.run(static_cast<T*>(data[0]), static_cast<const T*>(data[1]));
 }
 
