@@ -7,6 +7,7 @@
 #include "core/parallel.h"
 #include "kernels/contraction.h"
 #include "kernels/convolution_onednn.h"
+#include "kernels/convolution_winograd.h"
 #include "tapegrad/error.h"
 
 namespace tapegrad::kernels {
@@ -403,6 +404,7 @@ void run(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
 }
 
 void run(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
+  if (convolve_by_winograd(pass, data, args)) return;
   if (convolve_by_onednn(pass, data, args)) return;
   if (args.dtype == DType::BFloat16) throw DTypeError("convolution: bfloat16 without oneDNN");
   args.dtype == DType::Float64 ? run<double>(pass, data, args) : run<float>(pass, data, args);

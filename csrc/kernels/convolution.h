@@ -5,6 +5,9 @@
 // Images are channels-last in memory, (batch, spatial..., channels), without gaps. Weights and
 // their gradient are (out_channels, in_channels / groups, kernel...), row-major.
 //
+// Of the ways to convolve the first that takes a shape is used: products of tiles
+// (convolution_winograd.h), oneDNN (convolution_onednn.h), products of gathered rows.
+//
 // Note [Pieces of a convolution]
 // Work is cut by the shape alone, each piece runs on one thread, and partial sums are added in
 // order: the same bits at any number of threads.

@@ -1,0 +1,134 @@
+#include "kernels/convolution_winograd.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/allocator.h"
+#include "core/parallel.h"
+#include "kernels/winograd.h"
+
+namespace tapegrad::kernels {
+namespace {
+
+// Transforms of the weight take as long as those of so many tiles.
+constexpr int64_t kLeastTiles = 64;
+// With fewer weights the transforms of the images eat up the gain.
+constexpr int64_t kLeastWeights = int64_t{16} * 32;
+// More weights than this would come from the third-level cache for each few tiles.
+constexpr int64_t kMostWeights = int64_t{128} * 128;
+// Work below which a call is not worth a thread, in multiplications.
+constexpr int64_t kThreadWork = int64_t{1} << 18;
+// Pieces of the sums of the gradient of a weight: each has sums of its own.
+constexpr int64_t kMostSums = 8;
+constexpr int64_t kTilesOfSum = 256;
+
+int64_t blocks(int64_t count, int64_t block) { return (count + block - 1) / block; }
+
+bool fits(const ConvolutionArgs& a) {
+  if (a.dtype != DType::Float32 || a.spatial != 2 || a.groups != 1) return false;
+  for (int d = 1; d < 3; ++d) {
+    if (a.kernel[d] != 3 || a.stride[d] != 1 || a.dilation[d] != 1) return false;
+  }
+  return a.in_channels % kWinogradChannels == 0 && a.out_channels % kWinogradChannels == 0 &&
+         a.in_channels * a.out_channels >= kLeastWeights &&
+         a.in_channels * a.out_channels <= kMostWeights &&
+         a.batch * blocks(a.out[1], 2) * blocks(a.out[2], 2) >= kLeastTiles;
+}
+
+/// As the kernels see it: for the gradient of the input, the output is what is read.
+WinogradArgs describe(ConvolutionPass pass, const ConvolutionArgs& a) {
+  WinogradArgs w;
+  w.channels = a.in_channels;
+  w.outputs = a.out_channels;
+  for (int d = 0; d < 2; ++d) {
+    w.in[d] = a.in[d + 1];
+    w.out[d] = a.out[d + 1];
+    w.padding[d] = a.padding[d + 1];
+  }
+  if (pass == ConvolutionPass::InputGradient) {
+    std::swap(w.channels, w.outputs);
+    std::swap(w.in, w.out);
+    for (int64_t& padding : w.padding) padding = 2 - padding;
+  }
+  return w;
+}
+
+size_t bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
+
+bool run_images(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
+  const WinogradArgs all = describe(pass, args);
+  const core::Scratch weight(bytes(kWinogradPlaces * all.channels * all.outputs));
+  unsigned char wild_weight = 0;
+  void* const weights[] = {weight.as<void>(), data[2], &wild_weight};
+  winograd_weights(weights, {all.channels, all.outputs, pass == ConvolutionPass::InputGradient});
+  if (wild_weight != 0) return false;
+  const int64_t tiles = args.batch * all.tiles_of_sample(), chunk = winograd_chunk(all);
+  const int64_t units = blocks(tiles, chunk);
+  const int64_t unit = chunk * kWinogradPlaces * all.channels * all.outputs;
+  std::vector<unsigned char> wild(static_cast<size_t>(units), 0);
+  core::parallel_for(0, units, kThreadWork / unit + 1, [&](int64_t begin, int64_t end) {
+    const core::Scratch scratch(winograd_scratch(all));
+    WinogradArgs part = all;
+    part.first = begin * chunk;
+    part.last = std::min(end * chunk, tiles);
+    void* const operands[] = {data[0],
+                              data[1],
+                              weight.as<void>(),
+                              data[3],
+                              scratch.as<void>(),
+                              &wild[static_cast<size_t>(begin)]};
+    winograd_images(operands, part);
+  });
+  return std::ranges::none_of(wild, [](unsigned char w) { return w != 0; });
+}
+
+void add_up(float* lists, int64_t count, int64_t width) {
+  core::parallel_for(0, width, 32768, [&](int64_t begin, int64_t end) {
+    for (int64_t i = 1; i < count; ++i) {
+      for (int64_t k = begin; k < end; ++k) lists[k] += lists[i * width + k];
+    }
+  });
+}
+
+bool run_sums(void* const* data, const ConvolutionArgs& args) {
+  const WinogradArgs all = describe(ConvolutionPass::WeightGradient, args);
+  const int64_t tiles = args.batch * all.tiles_of_sample();
+  const int64_t pieces = std::clamp<int64_t>(tiles / kTilesOfSum, 1, kMostSums);
+  const int64_t weights = kWinogradPlaces * all.channels * all.outputs;
+  const int64_t width = weights + (data[1] ? all.outputs : 0);
+  const core::Scratch room(bytes(pieces * width));
+  auto* const sums = room.as<float>();
+  std::vector<unsigned char> wild(static_cast<size_t>(pieces), 0);
+  core::parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
+    const core::Scratch scratch(winograd_scratch(all));
+    for (int64_t i = begin; i < end; ++i) {
+      WinogradArgs part = all;
+      part.first = i * tiles / pieces;
+      part.last = (i + 1) * tiles / pieces;
+      float* const sum = sums + i * width;
+      void* const operands[] = {sum,
+                                data[1] ? sum + weights : nullptr,
+                                data[2],
+                                data[3],
+                                scratch.as<void>(),
+                                &wild[static_cast<size_t>(i)]};
+      winograd_sums(operands, part);
+    }
+  });
+  if (std::ranges::any_of(wild, [](unsigned char w) { return w != 0; })) return false;
+  add_up(sums, pieces, width);
+  void* const operands[] = {data[0], sums};
+  winograd_gradient(operands, {all.channels, all.outputs, false});
+  if (data[1]) std::copy_n(sums + weights, all.outputs, static_cast<float*>(data[1]));
+  return true;
+}
+
+}  // namespace
+
+bool convolve_by_winograd(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
+  if (!fits(args)) return false;
+  return pass == ConvolutionPass::WeightGradient ? run_sums(data, args)
+                                                 : run_images(pass, data, args);
+}
+
+}  // namespace tapegrad::kernels
