@@ -15,6 +15,7 @@
 #include "python/objects.h"
 #include "python/optim.h"
 #include "python/pickle.h"
+#include "python/prefetch.h"
 #include "python/repr.h"
 #include "python/transforms.h"
 #include "tapegrad/ops.h"
@@ -242,6 +243,7 @@ void build(PyObject* module) {
   add_constructors(module);
   add_interop(module);
   add_pickle(module);
+  add_prefetch(module);
   add_print_options(module);
   add_functions(module);
   add_module_call(module);

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from tapegrad._C import Tensor
 
-__all__ = ["batches_of_lists", "batches_of_rows", "source_of"]
+__all__ = ["batches_of_lists", "batches_of_rows", "order_of", "source_of"]
 
 
 class Source(NamedTuple):
@@ -55,6 +55,21 @@ def source_of(dataset: Any) -> Source | None:
     return Source(tensors, rows, finish)
 
 
+def order_of(drawn: list[Any], count: int) -> Tensor | None:
+    """Indices as a tensor; None unless they are plain ints that count from 0 to ``count``."""
+    if not all(type(index) is int and 0 <= index < count for index in drawn):
+        return None
+    return _C.tensor(drawn, dtype=_C.int64)
+
+
+# Note [The next batch]
+# While the step runs on a batch, the rows of the next one are gathered by a thread of the core
+# (core/background_gather.h), where a processor is free for it and the batch is large enough. When
+# the batch is asked for, the tensors are compared with what they were; if one has changed, or was
+# no plain block of memory from the start, the batch is made anew here. So batches are the same
+# either way. What comes by lists of indices is not known ahead: a sampler may look at the training.
+
+
 def batches_of_rows(
     tensors: tuple[Tensor, ...],
     rows: Tensor | None,
@@ -69,14 +84,32 @@ def batches_of_rows(
         rows = order if rows is None else rows.index_select(0, order)
         count = len(rows)
     stop = count - count % size if drop_last else count
+    ahead = _C._Prefetch(*tensors)
     for start in range(skip * size, stop, size):
         end = min(start + size, count)
+        yield _batch_of_rows(ahead, tensors, rows, start, end, min(end + size, stop))
+
+
+def _batch_of_rows(
+    ahead: _C._Prefetch,
+    tensors: tuple[Tensor, ...],
+    rows: Tensor | None,
+    start: int,
+    end: int,
+    next_end: int,
+) -> list[Tensor]:
+    """Rows from ``start`` to ``end``; those up to ``next_end`` are gathered from now on."""
+    batch = ahead.take()
+    if batch is None:
         if rows is None:
             # A copy: a batch changed in place must not change the data set.
-            yield [tensor[start:end].clone() for tensor in tensors]
+            batch = [tensor[start:end].clone() for tensor in tensors]
         else:
             chosen = rows[start:end]
-            yield [tensor.index_select(0, chosen) for tensor in tensors]
+            batch = [tensor.index_select(0, chosen) for tensor in tensors]
+    if next_end > end:
+        ahead.start(rows, end, next_end)
+    return batch
 
 
 def batches_of_lists(

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 from tapegrad import _C
 from tapegrad.utils.data._fetch import make_fetcher
-from tapegrad.utils.data._memory import batches_of_lists, batches_of_rows, source_of
+from tapegrad.utils.data._memory import batches_of_lists, batches_of_rows, order_of, source_of
 from tapegrad.utils.data._passes import LocalPass, PassRecord, RandomStates, WorkerPass
 from tapegrad.utils.data._randomness import draw_seed
 from tapegrad.utils.data.collate import default_collate, default_convert
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from tapegrad._C import Generator
+    from tapegrad._C import Generator, Tensor
     from tapegrad.utils.data._fetch import IndexFetcher, StreamFetcher
+    from tapegrad.utils.data._memory import Source
     from tapegrad.utils.data._pool import WorkerPool
     from tapegrad.utils.data.dataset import Dataset
 
@@ -42,6 +43,14 @@ _OWN_SAMPLERS = (
     SequentialSampler,
     SubsetRandomSampler,
     WeightedRandomSampler,
+)
+# Whatever draws random numbers meanwhile, and wherever training stands, cannot change their order.
+_DRAWN_AT_ONCE = (
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+    range,
 )
 _STATE_VERSION = 1
 
@@ -83,7 +92,8 @@ class DataLoader(Generic[T_co]):
     A :class:`TensorDataset` (also below ``Subset`` and ``random_split``) with the default
     collation is not read sample by sample: each batch is one indexed copy out of each tensor. That
     takes less time than to hand it over from another process, so workers are started for it only
-    if there is a ``worker_init_fn``.
+    if there is a ``worker_init_fn``. Where ``set_num_threads`` leaves a processor free, the next
+    batch is gathered while the step runs on this one.
 
     Batches come in the order of the sampler, and the order depends on the seed alone, not on the
     number of workers. Worker ``i`` starts each pass with the seed of the pass plus ``i`` (ours and
@@ -257,16 +267,10 @@ class DataLoader(Generic[T_co]):
         if self._default_collation and not self._single and not self._stream:
             source = source_of(self.dataset)
         if source is not None and (self.num_workers == 0 or self.worker_init_fn is None):
-            tensors, rows, finish = source
-            if self._own_order and isinstance(self.batch_size, int):
-                sampler = self.sampler
-                order = sampler.order() if isinstance(sampler, RandomSampler) else None
-                batches = batches_of_rows(
-                    tensors, rows, order, self.batch_size, self.drop_last, skip
-                )
-            else:
-                batches = batches_of_lists(tensors, rows, _begun(self._indices(), skip))
-            return LocalPass(batches if finish is None else map(finish, batches), record)
+            batches = self._batches_in_memory(source, skip)
+            if source.finish is not None:
+                return LocalPass(map(source.finish, batches), record)
+            return LocalPass(batches, record)
         if self.num_workers > 0:
             return self._start_workers(record, seed, saved)
         stream = None if saved is None else saved["stream"]
@@ -285,6 +289,24 @@ class DataLoader(Generic[T_co]):
                 fetcher.skip(skip)
             return LocalPass(_until_stop(fetcher), record)
         return LocalPass(map(fetcher.fetch, _begun(self._indices(), skip)), record)
+
+    def _batches_in_memory(self, source: Source, skip: int) -> Iterator[list[Tensor]]:
+        tensors, rows, _ = source
+        if self._own_order and isinstance(self.batch_size, int):
+            sampler = self.sampler
+            order = sampler.order() if isinstance(sampler, RandomSampler) else None
+            return batches_of_rows(tensors, rows, order, self.batch_size, self.drop_last, skip)
+        lists = self._indices()
+        given = self.batch_sampler
+        if type(given) is BatchSampler and type(given.sampler) in _DRAWN_AT_ONCE:
+            drawn = list(given.sampler)
+            order = order_of(drawn, len(self.dataset))  # type: ignore[arg-type]
+            if order is not None:
+                return batches_of_rows(
+                    tensors, rows, order, given.batch_size, given.drop_last, skip
+                )
+            lists = iter(BatchSampler(drawn, given.batch_size, given.drop_last))
+        return batches_of_lists(tensors, rows, _begun(lists, skip))
 
     def _start_workers(
         self, record: PassRecord, seed: int, saved: dict[str, Any] | None
