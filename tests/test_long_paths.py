@@ -295,3 +295,51 @@ def test_rows_of_any_width_are_joined(widths: tuple[int, ...], dtype: Any) -> No
     for dim in (0, 1, 2):
         stacked = tg.stack([tg.tensor(p) for p in same], dim)
         np.testing.assert_array_equal(stacked.numpy(), np.stack(same, dim))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "int8", "float64"])
+@pytest.mark.parametrize("n", [2, 15, 16, 17, 33, 64, 159, 160, 161])
+def test_short_rows_sort_stably(n: int, dtype: str) -> None:
+    x = np.random.default_rng(n).integers(-6, 6, (9, n)).astype(dtype)
+    if dtype.startswith("float"):
+        x[3, ::2], x[4, ::3], x[5, ::4], x[6] = NAN, -0.0, INF, -INF
+    elif dtype == "int32":
+        x[3, ::2], x[4, 1::2] = 2**31 - 1, -(2**31)
+    for descending in (False, True):
+        ours = tg.sort(tg.tensor(x), 1, descending=descending)
+        theirs = torch.sort(torch.tensor(x), dim=1, descending=descending, stable=True)
+        assert_same(ours.indices, theirs.indices)
+        assert_same(ours.values, theirs.values)
+        columns = tg.sort(tg.tensor(x.T.copy()), 0, descending=descending)
+        assert_same(columns.indices, theirs.indices.T)
+        most = tg.topk(tg.tensor(x), n - 1, 1, largest=descending)
+        assert_same(most.values, theirs.values[:, : n - 1])
+    numbers_alone = np.where(np.isnan(x), 7, x).astype(dtype)
+    ours, theirs = tg.mode(tg.tensor(numbers_alone), 1), torch.mode(torch.tensor(numbers_alone), 1)
+    assert_same(ours.values, theirs.values)
+    found = numbers_alone == theirs.values.numpy()[:, None]
+    last = n - 1 - found[:, ::-1].argmax(1)
+    assert np.array_equal(ours.indices.numpy(), last)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(6, 40), (1, 40), (3, 70000), (5, 17, 3), (40, 2, 1300)])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_gradients_of_picked_elements(shape: tuple[int, ...], dim: int, dtype: Any) -> None:
+    size = math.prod(shape)  # no two are equal: of those PyTorch's sort takes any
+    x = (np.random.default_rng(0).permutation(size) / size).reshape(shape).astype(dtype)
+    operations: list[Any] = [
+        lambda lib, t: lib.cummax(t, dim).values,
+        lambda lib, t: lib.max(t, dim).values,
+        lambda lib, t: lib.sort(t, dim).values,
+        lambda lib, t: lib.topk(t, 1, dim).values,
+        lambda lib, t: lib.median(t, dim, True).values,
+    ]
+    for operation in operations:
+        grads = []
+        for lib in (tg, torch):
+            leaf = lib.tensor(x, requires_grad=True)
+            result = operation(lib, leaf)
+            seed = lib.tensor(numbers(*result.shape, seed=1, dtype=dtype))
+            grads.append(lib.autograd.grad(result, leaf, seed)[0])
+        assert_same(*grads, rtol=1e-3 if dtype == np.float32 else 1e-12)

@@ -3,21 +3,24 @@
 // Note [Sorting by keys]
 // An element becomes a key (sort_keys.h) and its position. Long rows are sorted by the digits of
 // the key, lowest first: each pass is stable, so the whole is, and costs the same for every order
-// of the input. Passes in which all keys have the same digit are left out. Short rows go to
-// std::sort, where the position breaks ties. What is decoded from a key is the element, but for
-// zeros and NaN, which have several encodings and are read from the input.
+// of the input. Passes in which all keys have the same digit are left out. Short rows are ranked by
+// comparing all pairs (kernels/rank.h), those of wide keys go to std::sort, where the position
+// breaks ties. What is decoded from a key is the element, but for zeros and NaN, which have several
+// encodings and are read from the input.
 #include "kernels/sort.h"
 
 #include <algorithm>
 
 #include "core/parallel.h"
+#include "kernels/rank.h"
 #include "kernels/sort_keys.h"
 #include "tapegrad/parallel.h"
 
 namespace tapegrad::kernels {
 namespace {
 
-constexpr int64_t kShort = 160;         // below, comparisons win
+constexpr int64_t kShort = 160;  // below, comparisons win
+constexpr int64_t kRankRoom = (kShort + kRankLanes - 1) / kRankLanes * kRankLanes;
 constexpr int64_t kSelectShort = 6000;  // below, no histogram pays
 constexpr int64_t kGrain = 16384;       // elements for which another thread is worth its start
 constexpr int kDigit = 8;
@@ -92,6 +95,17 @@ struct Row {
     }
     return nans;
   }
+  /// Whether rank() serves this row.
+  bool is_ranked() const { return sizeof(Key) == 4 && n < kShort; }
+  /// The place of each element in order.
+  void rank(int32_t (&ranks)[kRankRoom]) const {
+    alignas(64) int32_t keys[kRankRoom];
+    for (int64_t i = 0; i < n; ++i)
+      keys[i] = static_cast<int32_t>(static_cast<uint32_t>(key(i)) ^ 0x80000000u);
+    for (int64_t i = n; i % kRankLanes != 0; ++i) keys[i] = 0;
+    void* const operands[] = {ranks, keys};
+    rank_keys(operands, {n});
+  }
   T value(const Item& item) const {
     const auto plain = static_cast<typename Keys::Key>(item.key() ^ flip);
     return Keys::exact(plain) ? Keys::decode(plain) : x[at(item.position())];
@@ -160,35 +174,51 @@ struct Row {
   }
 };
 
+/// Writes the first p.k elements of a row, element i to values[i * p.shape.c] and its place beside.
+template <class T, class Item, bool kDense>
+void sort_row(const Row<T, Item, kDense>& row, const SortRows& p, Item* items, T* values,
+              int64_t* indices) {
+  const int64_t n = p.shape.n, c = p.shape.c;
+  if (row.is_ranked() && 2 * p.k >= n) {
+    alignas(64) int32_t ranks[kRankRoom];
+    row.rank(ranks);
+    for (int64_t i = 0; i < n; ++i) {
+      if (ranks[i] >= p.k) continue;
+      if (values) values[ranks[i] * c] = row.x[row.at(i)];
+      if (indices) indices[ranks[i] * c] = i;
+    }
+    return;
+  }
+  Item* sorted = items;
+  if (p.k < n) {
+    row.least(items, p.k);
+    if (p.ordered) sorted = sort_items(items, items + n, p.k, KeyOf<T>::kBits);
+  } else {
+    row.fill(items);
+    sorted = sort_items(items, items + n, n, KeyOf<T>::kBits);
+  }
+  for (int64_t i = 0; i < p.k; ++i) {
+    if (values) values[i * c] = row.value(sorted[i]);
+    if (indices) indices[i * c] = sorted[i].position();
+  }
+}
+
 template <class T, class Item, bool kDense>
 void sort_all(void* const* data, const SortRows& p) {
   const RowShape& s = p.shape;
   auto* values = static_cast<T*>(data[0]);
   auto* indices = static_cast<int64_t*>(data[1]);
   using R = Row<T, Item, kDense>;
-  core::parallel_for(0, s.rows(), std::max<int64_t>(1, kGrain / s.n),
-                     [&](int64_t begin, int64_t end) {
-                       Item* items = static_cast<Item*>(data[3]) + core::thread_index() * 2 * s.n;
-                       for (int64_t r = begin; r < end; ++r) {
-                         const int64_t a = r / s.c, c = r % s.c;
-                         R row{static_cast<const T*>(data[2]) + a * s.n * s.c + c, s.n, s.c, 0};
-                         if (p.descending) row.flip = row.limit();
-                         Item* sorted = items;
-                         if (p.k < s.n) {
-                           row.least(items, p.k);
-                           if (p.ordered)
-                             sorted = sort_items(items, items + s.n, p.k, KeyOf<T>::kBits);
-                         } else {
-                           row.fill(items);
-                           sorted = sort_items(items, items + s.n, s.n, KeyOf<T>::kBits);
-                         }
-                         const int64_t to = a * p.k * s.c + c;
-                         for (int64_t i = 0; i < p.k; ++i) {
-                           if (values) values[to + i * s.c] = row.value(sorted[i]);
-                           if (indices) indices[to + i * s.c] = sorted[i].position();
-                         }
-                       }
-                     });
+  core::parallel_for(
+      0, s.rows(), std::max<int64_t>(1, kGrain / s.n), [&](int64_t begin, int64_t end) {
+        Item* items = static_cast<Item*>(data[3]) + core::thread_index() * 2 * s.n;
+        for (int64_t r = begin; r < end; ++r) {
+          const int64_t a = r / s.c, c = r % s.c, to = a * p.k * s.c + c;
+          R row{static_cast<const T*>(data[2]) + a * s.n * s.c + c, s.n, s.c, 0};
+          if (p.descending) row.flip = row.limit();
+          sort_row(row, p, items, values ? values + to : nullptr, indices ? indices + to : nullptr);
+        }
+      });
 }
 
 /// The last item of the longest run of equal keys, the first such run. NaN equals nothing.
@@ -213,6 +243,12 @@ Item find_rank(const Row<T, Item, kDense>& row, const RowStatistic& p, Item* ite
   using Keys = KeyOf<T>;
   if (p.rank == Rank::Kth) return row.nth(items, p.k - 1);
   if (p.rank == Rank::Mode) {
+    if (row.is_ranked()) {
+      alignas(64) int32_t ranks[kRankRoom];
+      row.rank(ranks);
+      for (int64_t i = 0; i < row.n; ++i) items[ranks[i]] = Item::make(row.key(i), i);
+      return most_frequent<Keys>(items, row.n);
+    }
     row.fill(items);
     return most_frequent<Keys>(sort_items(items, items + row.n, row.n, Keys::kBits), row.n);
   }

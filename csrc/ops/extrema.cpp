@@ -2,6 +2,7 @@
 #include "autograd/entry.h"
 #include "core/launch.h"
 #include "core/text.h"
+#include "ops/ordering.h"
 #include "ops/reduce_geometry.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
@@ -128,17 +129,7 @@ struct ExtremumWithIndexRule : autograd::Rule {
     return result;
   }
 
-  void pull(autograd::Pull& p) const {
-    if (!p.grad(0).defined()) return;
-    const IntSpan sizes = p.input_sizes(0);
-    if (sizes.empty()) {
-      p.set(0, p.grad(0));
-      return;
-    }
-    const Tensor index = keepdim ? p.output(1) : unsqueeze(p.output(1), dim);
-    const Tensor g = keepdim ? p.grad(0) : unsqueeze(p.grad(0), dim);
-    p.set(0, scatter_add(zeros(sizes, g.dtype()), dim, index, g));
-  }
+  void pull(autograd::Pull& p) const { pull_picked(p, dim, keepdim); }
 };
 
 std::vector<Tensor> extremum_along(const char* op, const Tensor& input, int64_t dim, bool keepdim,

@@ -24,6 +24,10 @@ Tensor nonzero_positions(const Tensor& input);
 /// digits for halves.
 DType accumulation_dtype(DType dtype);
 
+/// Zeros of shape `sizes` with g added at the places along dim that an index in range, of g's
+/// shape, names.
+Tensor placed_along(const Tensor& g, const Tensor& index, int64_t dim, IntSpan sizes);
+
 /// x with one number (0-d, of x's dtype) at the places that a checked index names along dim.
 Tensor fill_places(const Tensor& x, int dim, const Tensor& index, const Tensor& number);
 

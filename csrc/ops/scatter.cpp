@@ -4,7 +4,9 @@
 #include "core/text.h"
 #include "kernels/copy.h"
 #include "kernels/index.h"
+#include "kernels/placing.h"
 #include "ops/indexing.h"
+#include "ops/ordering.h"
 #include "ops/registry.h"
 #include "tapegrad/error.h"
 
@@ -90,12 +92,30 @@ struct GatherBackwardRule : autograd::Rule {
     return autograd::enter(GatherBackwardRule{{}, dim + 1, all}, b.front(0), b.front(1));
   }
   Tensor forward(Inputs in) const {
-    const DType dtype = in[0].dtype();
-    const Tensor total = zeros(sizes, accumulation_dtype(dtype));
-    write_along(total, to(in[0], total.dtype()), in[1], dim, true);
+    const DType dtype = in[0].dtype(), sum_dtype = accumulation_dtype(dtype);
+    const Tensor g = to(in[0], sum_dtype);
+    if (!covers_lanes(in[1])) {
+      const Tensor total = zeros(sizes, sum_dtype);
+      write_along(total, g, in[1], dim, true);
+      return to(total, dtype);
+    }
+    const Tensor total = core::make_tensor(sizes, sum_dtype);
+    if (total.numel() == 0) return to(total, dtype);
+    const kernels::PlaceAlong p{rows_along(sizes, dim), sum_dtype, in[1].size(dim)};
+    const Tensor dense = contiguous(g), index = contiguous(in[1]);
+    core::launch(&kernels::place_along, {core::out(total), core::in(dense), core::in(index)}, p);
     return to(total, dtype);
   }
   void pull(Pull& p) const { p.set(0, autograd::enter(GatherRule{{}, dim}, p.grad(), p.input(1))); }
+
+ private:
+  /// Whether the index has an entry for each lane: it may be smaller than what was gathered from.
+  bool covers_lanes(const Tensor& index) const {
+    for (size_t d = 0; d < sizes.size(); ++d) {
+      if (static_cast<int>(d) != dim && index.sizes()[d] != sizes[d]) return false;
+    }
+    return true;
+  }
 };
 
 void GatherRule::pull(Pull& p) const {
@@ -154,6 +174,9 @@ struct ScatterRule : autograd::Rule {
 
 }  // namespace
 
+Tensor ops::placed_along(const Tensor& g, const Tensor& index, int64_t dim, IntSpan sizes) {
+  return autograd::enter(GatherBackwardRule{{}, static_cast<int>(dim), sizes}, g, index);
+}
 Tensor ops::fill_places(const Tensor& x, int dim, const Tensor& index, const Tensor& number) {
   return autograd::enter(ScatterRule{{}, dim}, x, number, index);
 }

@@ -3,6 +3,7 @@
 #include "core/launch.h"
 #include "core/text.h"
 #include "kernels/search.h"
+#include "ops/indexing.h"
 #include "ops/ordering.h"
 #include "ops/reduce_geometry.h"
 #include "ops/registry.h"
@@ -36,7 +37,7 @@ void pull_picked(autograd::Pull& p, int64_t dim, bool keepdim) {
   }
   const Tensor index = keepdim ? p.output(1) : unsqueeze(p.output(1), dim);
   const Tensor g = keepdim ? p.grad(0) : unsqueeze(p.grad(0), dim);
-  p.set(0, scatter_add(zeros(sizes, g.dtype()), dim, index, g));
+  p.set(0, placed_along(g, index, dim, sizes));
 }
 
 }  // namespace ops

@@ -133,7 +133,10 @@ struct LineScan {
 
   void group(int64_t first) const {
     const int64_t lines = smaller(kTogether, b.a - first);
-    W buffer[kTogether][kPiece + 8] = {};
+    W buffer[kTogether][kPiece + 8];
+    for (int64_t j = lines; j < kTogether; ++j) {
+      for (W& w : buffer[j]) w = kStart;
+    }
     W acc[kTogether];
     for (W& a : acc) a = kStart;
     for (int64_t done = 0; done < b.r; done += kPiece) {
