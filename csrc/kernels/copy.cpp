@@ -51,12 +51,27 @@ void convert_rows(void* const* data, const StridedCopy& p, int64_t begin, int64_
   const int64_t from_stride = inner < 0 ? 1 : p.plan.strides[1][inner];
   const auto to_size = static_cast<int64_t>(item_size(p.to));
   const auto from_size = static_cast<int64_t>(item_size(p.from));
+  // A side that has the compute type already needs no block in between.
+  const DType native = compute == Compute::Float    ? DType::Float32
+                       : compute == Compute::Double ? DType::Float64
+                                                    : DType::Int64;
+  const bool from_native = p.from == native && from_stride == 1;
+  const bool to_native = p.to == native && to_stride == 1;
+  const int64_t most = from_native || to_native ? end - begin : kBlock;
   alignas(64) char block[kBlock * 8];
   PlanWalker walker(p.plan, begin);
   for (int64_t at = begin; at < end;) {
-    const int64_t n = std::min({end - at, walker.row_left(), kBlock});
-    gather(static_cast<const char*>(data[1]) + walker.offset(1) * from_size, from_stride, block, n);
-    scatter(block, static_cast<char*>(data[0]) + walker.offset(0) * to_size, to_stride, n);
+    const int64_t n = std::min({end - at, walker.row_left(), most});
+    const char* from = static_cast<const char*>(data[1]) + walker.offset(1) * from_size;
+    char* to = static_cast<char*>(data[0]) + walker.offset(0) * to_size;
+    if (to_native) {
+      gather(from, from_stride, to, n);
+    } else if (from_native) {
+      scatter(from, to, to_stride, n);
+    } else {
+      gather(from, from_stride, block, n);
+      scatter(block, to, to_stride, n);
+    }
     walker.advance(n);
     at += n;
   }

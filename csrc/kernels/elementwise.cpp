@@ -121,16 +121,21 @@ void scatter_block(const StridedParameters& p, const char* from, const PlanWalke
   const auto item = static_cast<int64_t>(item_size(p.dtypes[0]));
   const int64_t stride = p.plan.ndim == 0 ? 1 : p.plan.strides[0][p.plan.ndim - 1];
   const auto wide = static_cast<int64_t>(p.bool_output ? 1 : compute_size(p.compute));
+  const ScatterLoop loop =
+      p.bool_output
+          ? nullptr
+          : convert_loops().scatter[static_cast<int>(p.compute)][static_cast<size_t>(p.dtypes[0])];
+  const auto write = [=](const char* block, char* to, int64_t count) {
+    if (loop)
+      loop(block, to, stride, count);
+    else
+      convert_loops().move[0](block, 1, to, stride, count);
+  };
+  if (n <= place.row_left()) return write(from, base + place.offset(0) * item, n);
   PlanWalker walker(place);
   for (int64_t done = 0; done < n;) {
     const int64_t count = std::min(n - done, walker.row_left());
-    char* to = base + walker.offset(0) * item;
-    if (p.bool_output) {
-      convert_loops().move[0](from + done, 1, to, stride, count);
-    } else {
-      convert_loops().scatter[static_cast<int>(p.compute)][static_cast<size_t>(p.dtypes[0])](
-          from + done * wide, to, stride, count);
-    }
+    write(from + done * wide, base + walker.offset(0) * item, count);
     walker.advance(count);
     done += count;
   }
@@ -183,11 +188,12 @@ class StridedRunner {
   }
 
   void operator()(int64_t begin, int64_t end) const {
+    if (!bounded() && by_rows_) return run_rows(begin, end);
     alignas(64) char scratch[kMaxPlanOperands][kBlock * 8];
     const auto wide = static_cast<int64_t>(compute_size(p_.compute));
     PlanWalker walker(p_.plan, begin);
     for (int64_t at = begin; at < end;) {
-      int64_t n = std::min(end - at, bounded() ? kBlock : end - at);
+      int64_t n = std::min(end - at, kBlock);
       if (by_rows_) n = std::min(n, walker.row_left());
       const void* in[kMaxInputs];
       int64_t steps[kMaxInputs];
@@ -196,7 +202,7 @@ class StridedRunner {
         const char* base = static_cast<const char*>(data_[k]);
         if (access_[k] == Access::Single) {
           in[k - 1] = single_[k];
-        } else if (access_[k] == Access::Direct || access_[k] == Access::RowSingle) {
+        } else if (access_[k] != Access::Block) {
           in[k - 1] = base + walker.offset(k) * wide;
         } else {
           gather_block(p_, k, base, walker, n, scratch[k]);
@@ -222,6 +228,38 @@ class StridedRunner {
   }
 
  private:
+  /// All operands as they lie: whole rows one after the other, at the cost of a call each.
+  void run_rows(int64_t begin, int64_t end) const {
+    const int operands = p_.plan.operands, outer = p_.plan.ndim - 2;
+    const int64_t row = p_.plan.ndim == 0 ? 1 : p_.plan.sizes[outer + 1];
+    const auto wide = static_cast<int64_t>(compute_size(p_.compute));
+    PlanWalker walker(p_.plan, begin);
+    for (int64_t at = begin; at < end;) {
+      const char* place[kMaxPlanOperands] = {};
+      int64_t step[kMaxPlanOperands] = {}, steps[kMaxInputs] = {};
+      for (int k = 0; k < operands; ++k) {
+        const int64_t size = k == 0 && p_.bool_output ? 1 : wide;
+        const bool single = k > 0 && access_[k] == Access::Single;
+        place[k] =
+            single ? single_[k] : static_cast<const char*>(data_[k]) + walker.offset(k) * size;
+        step[k] = single || outer < 0 ? 0 : p_.plan.strides[k][outer] * size;
+        if (k > 0) steps[k - 1] = access_[k] == Access::Direct ? 1 : 0;
+      }
+      const bool whole = outer >= 0 && walker.row_left() == row && end - at >= row;
+      const int64_t n = whole ? row : std::min(end - at, walker.row_left());
+      const int64_t rows = whole ? std::min(walker.rows_left(), (end - at) / row) : 1;
+      for (int64_t r = 0; r < rows; ++r) {
+        const void* const in[kMaxInputs] = {place[1], place[2], place[3], place[4]};
+        p_.loop(const_cast<char*>(place[0]), in, steps, n, p_.loop_parameters);
+        for (int k = 0; k < kMaxPlanOperands; ++k) place[k] += step[k];
+      }
+      if (whole)
+        walker.advance_rows(rows);
+      else
+        walker.advance(n);
+      at += n * rows;
+    }
+  }
   bool bounded() const {
     if (!out_direct_) return true;
     for (int k = 1; k < p_.plan.operands; ++k) {

@@ -45,11 +45,19 @@ class PlanWalker {
   int64_t row_left() const {
     return plan_.ndim == 0 ? 1 : plan_.sizes[plan_.ndim - 1] - index_[plan_.ndim - 1];
   }
+  /// Rows, from the one that it stands at the beginning of, left in the dimension around them.
+  int64_t rows_left() const {
+    return plan_.ndim < 2 ? 1 : plan_.sizes[plan_.ndim - 2] - index_[plan_.ndim - 2];
+  }
   /// Offset of operand k, in elements.
   int64_t offset(int k) const { return offset_[k]; }
   /// Moves on by `count` <= row_left() elements.
-  void advance(int64_t count) {
-    int d = plan_.ndim - 1;
+  void advance(int64_t count) { advance_in(plan_.ndim - 1, count); }
+  /// Moves on by `count` <= rows_left() whole rows of a plan of two dimensions or more.
+  void advance_rows(int64_t count) { advance_in(plan_.ndim - 2, count); }
+
+ private:
+  void advance_in(int d, int64_t count) {
     if (d < 0) return;
     index_[d] += count;
     for (int k = 0; k < plan_.operands; ++k) offset_[k] += count * plan_.strides[k][d];
@@ -62,7 +70,6 @@ class PlanWalker {
     }
   }
 
- private:
   const Plan& plan_;
   int64_t index_[kMaxDims];
   int64_t offset_[kMaxPlanOperands];

@@ -112,8 +112,10 @@ Tensor kron(const Tensor& input, const Tensor& other) {
     result.push_back(rows * columns);
   }
   if (n == 0) return input * other;
-  // Long lines instead of many short ones: both operands are spread over the last dimension first.
   const int last = static_cast<int>(2 * n) - 1;
+  constexpr int64_t kLong = 64;
+  if (b[last] >= kLong) return reshape(reshape(input, a) * reshape(other, b), result);
+  // Long lines instead of many short ones: both operands are spread over the last dimension first.
   const int64_t columns = a[last - 1] * b[last];
   Dims wide_a = a, wide_b = b, line_a(IntSpan(a.data(), static_cast<size_t>(last)));
   Dims line_b(IntSpan(b.data(), static_cast<size_t>(last)));

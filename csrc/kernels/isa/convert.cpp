@@ -1,7 +1,7 @@
 // Strided conversions between dtypes and compute types.
 #include "kernels/convert.h"
 
-#include "core/half.h"
+#include "kernels/isa/half_lines.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
@@ -40,11 +40,15 @@ template <class To, class From>
   }
 }
 
+template <class T>
+constexpr bool kIsHalf = __is_same(T, Half) || __is_same(T, BFloat16);
+
 template <class From, class To>
 void gather(const void* source, int64_t stride, void* target, int64_t n) {
   const From* from = static_cast<const From*>(source);
   To* to = static_cast<To*>(target);
   if (stride == 1) {
+    if constexpr (kIsHalf<From> && __is_same(To, float)) return to_floats(from, to, n);
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) to[i] = convert<To>(from[i]);
   } else if (stride == 0) {
@@ -60,6 +64,7 @@ void scatter(const void* source, void* target, int64_t stride, int64_t n) {
   const From* from = static_cast<const From*>(source);
   To* to = static_cast<To*>(target);
   if (stride == 1) {
+    if constexpr (kIsHalf<To> && __is_same(From, float)) return from_floats(from, to, n);
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) to[i] = convert<To>(from[i]);
   } else {

@@ -5,6 +5,7 @@
 
 #include "core/half.h"
 #include "core/parallel.h"
+#include "kernels/isa/half_lines.h"
 #include "kernels/isa/optim_rules.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
@@ -62,52 +63,6 @@ void loop(const double* numbers, void* const* arrays, int64_t count) {
     }
     p[i] = w;
   }
-}
-
-void to_floats(const BFloat16* from, float* to, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = core::to_float(from[i]);
-}
-void from_floats(const float* from, BFloat16* to, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; ++i) to[i] = core::to_bfloat16(from[i]);
-}
-
-// The one place where g++ has to be told an instruction: of a loop over _Float16 it makes one
-// conversion an element, and conversion by integers takes half of the time of a step.
-int64_t to_floats_by_eight([[maybe_unused]] const Half* from, [[maybe_unused]] float* to,
-                           [[maybe_unused]] int64_t n) {
-  int64_t i = 0;
-#if defined(__F16C__) && !defined(__clang__)
-  for (; i + 8 <= n; i += 8) {
-    short bits __attribute__((vector_size(16)));
-    __builtin_memcpy(&bits, from + i, sizeof bits);
-    const float values __attribute__((vector_size(32))) = __builtin_ia32_vcvtph2ps256(bits);
-    __builtin_memcpy(to + i, &values, sizeof values);
-  }
-#endif
-  return i;
-}
-int64_t from_floats_by_eight([[maybe_unused]] const float* from, [[maybe_unused]] Half* to,
-                             [[maybe_unused]] int64_t n) {
-  int64_t i = 0;
-#if defined(__F16C__) && !defined(__clang__)
-  for (; i + 8 <= n; i += 8) {
-    float values __attribute__((vector_size(32)));
-    __builtin_memcpy(&values, from + i, sizeof values);
-    const short bits __attribute__((vector_size(16))) = __builtin_ia32_vcvtps2ph256(values, 0);
-    __builtin_memcpy(to + i, &bits, sizeof bits);
-  }
-#endif
-  return i;
-}
-void to_floats(const Half* from, float* to, int64_t n) {
-#pragma omp simd
-  for (int64_t i = to_floats_by_eight(from, to, n); i < n; ++i) to[i] = core::to_float(from[i]);
-}
-void from_floats(const float* from, Half* to, int64_t n) {
-#pragma omp simd
-  for (int64_t i = from_floats_by_eight(from, to, n); i < n; ++i) to[i] = core::to_half(from[i]);
 }
 
 /// The loop for floats over half types, block by block.
