@@ -14,6 +14,7 @@
 #include "tapegrad/error.h"
 #include "tapegrad/function.h"
 #include "tapegrad/ops.h"
+#include "tapegrad/random.h"
 
 namespace tapegrad {
 namespace autograd {
@@ -46,6 +47,12 @@ bool expands_to(IntSpan small, IntSpan large) {
     if (s != 1 && s != large[large.size() - i]) return false;
   }
   return true;
+}
+
+[[noreturn]] void refuse_dirty(const std::string& name) {
+  throw UnsupportedError(core::text(name,
+                                    ": mark_dirty is not available inside transforms (vmap, nested "
+                                    "grad); work out of place"));
 }
 
 /// The same values as `input`, which forward() returned as it was.
@@ -175,12 +182,7 @@ class FunctionRecorder {
     const NoGradGuard guard;
     FunctionNode& node = *result.node->as_function();
     call.setup(node, inputs, result.outputs);
-    if (!node.dirty.empty()) {
-      throw UnsupportedError(
-          core::text(call.name(),
-                     ": mark_dirty is not available inside transforms (vmap, nested grad); "
-                     "work out of place"));
-    }
+    if (!node.dirty.empty()) refuse_dirty(call.name());
   }
 
   static Applied apply_with_tangents(FunctionCall& call, const std::vector<Tensor>& inputs) {
@@ -406,13 +408,6 @@ std::vector<Tensor> FunctionCall::run(const std::vector<Tensor>& inputs) {
   return FunctionRecorder::apply(*this, inputs).outputs;
 }
 
-std::vector<Tensor> FunctionCall::batched(const std::vector<Tensor>&, const std::vector<int>&,
-                                          int64_t, std::vector<int>&) {
-  throw UnsupportedError(core::text(
-      "vmap: ", name(),
-      " has no batching rule, and tapegrad cannot look inside of it; loop over the samples"));
-}
-
 }  // namespace autograd
 
 // --- functions written in C++
@@ -430,6 +425,17 @@ std::string readable_name(const detail::FunctionTable& table) {
   return scope == std::string::npos ? name : name.substr(scope + 2);
 }
 
+/// Stands behind the gradients of a backward() that cannot be differentiated.
+struct Refusal : Function<Refusal> {
+  static Tensor forward(AutogradContext*, const Tensor& gradient) { return gradient; }
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): the signature of every backward()
+  static std::vector<Tensor> backward(AutogradContext*, std::vector<Tensor>) {
+    throw GradError(
+        "trying to differentiate twice a function that is once_differentiable; write its backward "
+        "in operations and take the mark away");
+  }
+};
+
 class CppNode final : public autograd::FunctionNode {
  public:
   explicit CppNode(const detail::FunctionTable& table) : table_(table), context(this) {}
@@ -437,7 +443,18 @@ class CppNode final : public autograd::FunctionNode {
 
  protected:
   std::vector<Tensor> backward(std::vector<Tensor> gradients) override {
-    return select("backward", "gradients", table_.backward(&context, std::move(gradients)));
+    if (!table_.once_differentiable || !is_grad_enabled())
+      return select("backward", "gradients", table_.backward(&context, std::move(gradients)));
+    std::vector<Tensor> results;
+    {
+      const NoGrad guard;
+      results = select("backward", "gradients", table_.backward(&context, std::move(gradients)));
+    }
+    // Any second derivative passes here, whether it comes by the gradients or by what was saved.
+    for (Tensor& result : results) {
+      if (result.defined()) result = Refusal::apply(result.detach().set_requires_grad(true));
+    }
+    return results;
   }
 
  private:
@@ -466,11 +483,17 @@ class CppNode final : public autograd::FunctionNode {
   AutogradContext context;
 };
 
+bool batched_anywhere(const Tensor& tensor) {
+  autograd::Lifted record = autograd::lifted(tensor);
+  while (record.level >= 0 && record.dim < 0) record = autograd::lifted(record.inner);
+  return record.level >= 0;
+}
+
 class CppCall final : public autograd::FunctionCall {
  public:
   CppCall(const detail::FunctionTable& table, std::vector<bool> is_tensor,
-          const detail::FunctionForward& forward)
-      : table_(table), is_tensor_(std::move(is_tensor)), forward_(forward) {}
+          const detail::FunctionBody& body)
+      : table_(table), is_tensor_(std::move(is_tensor)), body_(body) {}
 
   std::string name() const override { return readable_name(table_); }
 
@@ -484,21 +507,58 @@ class CppCall final : public autograd::FunctionCall {
 
   std::vector<Tensor> forward(autograd::FunctionNode& node,
                               const std::vector<Tensor>& inputs) override {
-    return forward_(&static_cast<CppNode&>(node).context, inputs);
+    AutogradContext* context = &static_cast<CppNode&>(node).context;
+    std::vector<Tensor> outputs = body_.forward(context, inputs);
+    if (table_.has_setup_context) body_.setup_context(context, inputs, outputs);
+    writes_ |= !node.dirty.empty();
+    return outputs;
   }
 
   void setup(autograd::FunctionNode& node, const std::vector<Tensor>& inputs,
              const std::vector<Tensor>& outputs) override {
-    // forward() runs once more for what it tells the context; what it saves of its results are
-    // other tensors than `outputs`, with the same values.
-    const std::vector<Tensor> again = forward(node, inputs);
+    if (table_.has_setup_context) {
+      body_.setup_context(&static_cast<CppNode&>(node).context, inputs, outputs);
+      return;
+    }
+    // forward() runs once more for what it tells the context: on memory that it may read, unless it
+    // would see another shape there. What it saves are other tensors, with the same values.
+    std::vector<Tensor> given = inputs;
+    if (std::none_of(inputs.begin(), inputs.end(), batched_anywhere)) {
+      for (Tensor& each : given) each = autograd::bottom(each).detach();
+    }
+    const std::vector<Tensor> again = forward(node, given);
+    const auto follow = [](Tensor& each, const std::vector<Tensor>& from,
+                           const std::vector<Tensor>& to) {
+      const int place = each.defined() ? autograd::find(from, each) : -1;
+      if (place >= 0) each = to[static_cast<size_t>(place)];
+      return place >= 0;
+    };
     for (auto* list : {&node.to_save, &node.non_differentiable}) {
       for (Tensor& each : *list) {
-        for (size_t i = 0; i < again.size() && each.defined(); ++i) {
-          if (again[i].defined() && again[i].is_same(each)) each = outputs[i];
-        }
+        if (!follow(each, again, outputs)) follow(each, given, inputs);
       }
     }
+  }
+
+  std::vector<Tensor> batched(const std::vector<Tensor>& inputs, const std::vector<int>& in_dims,
+                              int64_t size, std::vector<int>& out_dims) override {
+    if (!table_.has_vmap) return by_samples(inputs, in_dims, size, out_dims);
+    VmapInfo info{size, static_cast<VmapInfo::Randomness>(randomness), {}};
+    size_t next = 0;
+    for (const bool tensor : is_tensor_) info.in_dims.push_back(tensor ? in_dims[next++] : -1);
+    auto [outputs, dims] = body_.vmap(info, inputs);
+    bool fits = outputs.size() == dims.size();
+    for (size_t i = 0; fits && i < dims.size(); ++i) {
+      fits = !outputs[i].defined() || dims[i] < 0 ||
+             (dims[i] < outputs[i].dim() && outputs[i].size(dims[i]) == size);
+    }
+    if (!fits) {
+      throw ShapeError(core::text(name(),
+                                  ": vmap must return a batch dimension for each output, of size ",
+                                  size, ", or -1 where there is none"));
+    }
+    out_dims = dims;
+    return outputs;
   }
 
   std::vector<Tensor> jvp(autograd::FunctionNode& node, std::vector<Tensor> tangents) override {
@@ -515,9 +575,37 @@ class CppCall final : public autograd::FunctionCall {
   }
 
  private:
+  std::vector<Tensor> by_samples(const std::vector<Tensor>& inputs, const std::vector<int>& in_dims,
+                                 int64_t size, std::vector<int>& out_dims) const {
+    std::vector<std::vector<Tensor>> samples;
+    Generator& generator = default_generator();
+    const uint64_t seed = generator.initial_seed(), offset = generator.offset();
+    for (int64_t i = 0; i < size; ++i) {
+      if (randomness == autograd::Randomness::Same) generator.set_state(seed, offset);
+      std::vector<Tensor> given;
+      for (size_t k = 0; k < inputs.size(); ++k) {
+        given.push_back(in_dims[k] < 0 ? inputs[k] : select(inputs[k], in_dims[k], i));
+        // Whether forward() writes into its inputs is known after the first sample.
+        if (i == 0) given.back() = clone(given.back());
+      }
+      CppCall call(table_, is_tensor_, body_);
+      samples.push_back(call.run(given));
+      if (call.writes_) autograd::refuse_dirty(name());
+      if (randomness == autograd::Randomness::Error && generator.offset() != offset) {
+        throw Error(core::text(name(),
+                               ": vmap: drew random numbers while in randomness error mode; say "
+                               "randomness='same' or 'different'"));
+      }
+    }
+    std::vector<Tensor> outputs = autograd::join_samples(name().c_str(), std::move(samples));
+    out_dims.assign(outputs.size(), 0);
+    return outputs;
+  }
+
   const detail::FunctionTable& table_;
   std::vector<bool> is_tensor_;
-  const detail::FunctionForward& forward_;
+  const detail::FunctionBody& body_;
+  bool writes_ = false;
 };
 
 }  // namespace
@@ -525,13 +613,12 @@ class CppCall final : public autograd::FunctionCall {
 namespace detail {
 
 std::vector<Tensor> apply_function(const FunctionTable& table, std::vector<bool> is_tensor,
-                                   const std::vector<Tensor>& inputs,
-                                   const FunctionForward& forward) {
+                                   const std::vector<Tensor>& inputs, const FunctionBody& body) {
   for (const Tensor& input : inputs) {
     if (!input.defined())
       throw ValueError(core::text(readable_name(table), ": an argument is an undefined tensor"));
   }
-  return CppCall(table, std::move(is_tensor), forward).run(inputs);
+  return CppCall(table, std::move(is_tensor), body).run(inputs);
 }
 
 }  // namespace detail

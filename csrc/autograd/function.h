@@ -62,10 +62,10 @@ class TAPEGRAD_API FunctionCall {
   /// Tangents of the tensor inputs (undefined: none) to tangents of the outputs.
   virtual std::vector<Tensor> jvp(FunctionNode& node, std::vector<Tensor> tangents) = 0;
   /// The function over all samples: `inputs` and the results outside of batch level `level`, with
-  /// their batch dimensions (-1: every sample sees all of it). The default throws.
+  /// their batch dimensions (-1: every sample sees all of it).
   virtual std::vector<Tensor> batched(const std::vector<Tensor>& inputs,
                                       const std::vector<int>& in_dims, int64_t size,
-                                      std::vector<int>& out_dims);
+                                      std::vector<int>& out_dims) = 0;
   virtual std::string name() const = 0;
 
   /// That of the batch level, while batched() runs.

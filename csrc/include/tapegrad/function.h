@@ -18,16 +18,28 @@
 // forward() runs unrecorded; its arguments may be tensors and anything else, its result a Tensor or
 // a std::vector<Tensor>. backward() gets one gradient for each output and returns one for each
 // argument of forward(), undefined where there is none; written in operations it can be
-// differentiated again. For forward mode add
+// differentiated again. T may have more members:
+//
+//     static void setup_context(AutogradContext* ctx, const std::vector<Tensor>& outputs,
+//                               const A&... arguments);
+// takes over what forward() tells the context; forward() is then without ctx. Needed where func's
+// derivatives meet a forward() that reads memory inside vmap; elsewhere they run forward() twice.
 //
 //     static std::vector<Tensor> jvp(AutogradContext* ctx, std::vector<Tensor> tangents);
+// for forward mode: one tangent for each argument, undefined for what is no tensor, and one for
+// each output in its result.
 //
-// with one tangent for each argument, undefined for what is no tensor, and one for each output in
-// its result. The node is called by T's name, or by a member `static constexpr const char* name`.
+//     static std::pair<R, std::vector<int>> vmap(const VmapInfo& info, const A&... arguments);
+// runs over all samples at once: R is forward()'s result, with the batch dimension of each output.
+// Without it vmap runs the function sample by sample.
+//
+//     static constexpr bool once_differentiable = true;
+// for a backward() that cannot be differentiated: it runs unrecorded, and a second derivative is an
+// error. The node is called by T's name, or by a member `static constexpr const char* name`.
 #pragma once
 
 #include <any>
-#include <functional>
+#include <cstdint>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -73,7 +85,31 @@ class TAPEGRAD_API AutogradContext {
   autograd::FunctionNode* node_;
 };
 
+/// What vmap tells a function's own rule.
+struct VmapInfo {
+  /// How random operations behave: not at all, alike for all samples, differently.
+  enum class Randomness { Error, Same, Different };
+  int64_t batch_size;
+  Randomness randomness;
+  /// For each argument of forward() its batch dimension; -1: every sample sees all of it.
+  std::vector<int> in_dims;
+};
+
 namespace detail {
+
+/// A call of Function<T>::apply, without its types. `inputs` are the tensors among the arguments.
+class TAPEGRAD_API FunctionBody {
+ public:
+  virtual std::vector<Tensor> forward(AutogradContext* ctx,
+                                      const std::vector<Tensor>& inputs) const = 0;
+  virtual void setup_context(AutogradContext* ctx, const std::vector<Tensor>& inputs,
+                             const std::vector<Tensor>& outputs) const = 0;
+  virtual std::pair<std::vector<Tensor>, std::vector<int>> vmap(
+      const VmapInfo& info, const std::vector<Tensor>& inputs) const = 0;
+
+ protected:
+  ~FunctionBody() = default;
+};
 
 /// What Function<T> knows of T, without its type.
 struct FunctionTable {
@@ -81,31 +117,36 @@ struct FunctionTable {
   const char* type_name;  // as typeid gives it
   std::vector<Tensor> (*backward)(AutogradContext*, std::vector<Tensor>);
   std::vector<Tensor> (*jvp)(AutogradContext*, std::vector<Tensor>);  // may be null
+  bool has_setup_context;
+  bool has_vmap;
+  bool once_differentiable;
 };
-
-using FunctionForward =
-    std::function<std::vector<Tensor>(AutogradContext*, const std::vector<Tensor>& inputs)>;
 
 /// `is_tensor` says for each argument whether it is among `inputs`. `table` outlives the graph.
 TAPEGRAD_API std::vector<Tensor> apply_function(const FunctionTable& table,
                                                 std::vector<bool> is_tensor,
                                                 const std::vector<Tensor>& inputs,
-                                                const FunctionForward& forward);
+                                                const FunctionBody& body);
 
-template <class T>
-constexpr const char* function_name() {
-  if constexpr (requires { T::name; }) {
-    return T::name;
-  } else {
-    return nullptr;
-  }
-}
+template <class T, class... A>
+concept HasSetupContext = requires(const std::vector<Tensor>& outputs, const A&... arguments) {
+  T::setup_context(static_cast<AutogradContext*>(nullptr), outputs, arguments...);
+};
 
-template <class T>
+template <class T, class... A>
+concept HasVmap =
+    requires(const VmapInfo& info, const A&... arguments) { T::vmap(info, arguments...); };
+
+template <class T, class... A>
 const FunctionTable& function_table() {
   static const FunctionTable table = [] {
-    FunctionTable made{function_name<T>(), typeid(T).name(), &T::backward, nullptr};
+    FunctionTable made{nullptr, typeid(T).name(),         &T::backward,
+                       nullptr, HasSetupContext<T, A...>, HasVmap<T, A...>,
+                       false};
+    if constexpr (requires { T::name; }) made.name = T::name;
     if constexpr (requires { &T::jvp; }) made.jvp = &T::jvp;
+    if constexpr (requires { T::once_differentiable; })
+      made.once_differentiable = T::once_differentiable;
     return made;
   }();
   return table;
@@ -120,16 +161,70 @@ const A& argument(const A& given, const std::vector<Tensor>& inputs, size_t& nex
   }
 }
 
+/// Tensors of T's result, which is one or a vector of them.
+inline std::vector<Tensor> as_list(Tensor result) { return {std::move(result)}; }
+inline std::vector<Tensor> as_list(std::vector<Tensor> result) { return result; }
+
+template <class T, class... A>
+class Body final : public FunctionBody {
+ public:
+  explicit Body(const A&... arguments) : arguments_(arguments...) {}
+
+  static auto run(AutogradContext* ctx, const A&... arguments) {
+    if constexpr (HasSetupContext<T, A...>) {
+      return T::forward(arguments...);
+    } else {
+      return T::forward(ctx, arguments...);
+    }
+  }
+
+  std::vector<Tensor> forward(AutogradContext* ctx,
+                              const std::vector<Tensor>& inputs) const override {
+    return call(inputs, [ctx](const A&... each) { return as_list(run(ctx, each...)); });
+  }
+
+  void setup_context(AutogradContext* ctx, const std::vector<Tensor>& inputs,
+                     const std::vector<Tensor>& outputs) const override {
+    if constexpr (HasSetupContext<T, A...>)
+      call(inputs, [&](const A&... each) { T::setup_context(ctx, outputs, each...); });
+  }
+
+  std::pair<std::vector<Tensor>, std::vector<int>> vmap(
+      const VmapInfo& info, const std::vector<Tensor>& inputs) const override {
+    if constexpr (HasVmap<T, A...>) {
+      auto result = call(inputs, [&](const A&... each) { return T::vmap(info, each...); });
+      return {as_list(std::move(result.first)), std::move(result.second)};
+    } else {
+      return {};
+    }
+  }
+
+ private:
+  /// `f` of the arguments, with `inputs` in the places of tensors.
+  template <class F>
+  auto call(const std::vector<Tensor>& inputs, const F& f) const {
+    size_t next = 0;
+    return std::apply(
+        [&](const A&... given) {
+          const std::tuple<const A&...> replaced{argument(given, inputs, next)...};
+          return std::apply(f, replaced);
+        },
+        arguments_);
+  }
+
+  std::tuple<const A&...> arguments_;
+};
+
 }  // namespace detail
 
 /// Base of a function with a derivative written by hand; see the head of this file.
 template <class T>
-struct Function {
+struct Function {  // NOLINT(bugprone-crtp-constructor-accessibility): never constructed
   /// Runs T::forward and records one node. Throws what forward() throws.
   template <class... A>
   static auto apply(const A&... arguments) {
-    using Result =
-        std::decay_t<decltype(T::forward(static_cast<AutogradContext*>(nullptr), arguments...))>;
+    using Body = detail::Body<T, A...>;
+    using Result = std::decay_t<decltype(Body::run(nullptr, arguments...))>;
     constexpr bool single = std::is_same_v<Result, Tensor>;
     static_assert(single || std::is_same_v<Result, std::vector<Tensor>>,
                   "forward() returns a Tensor or a std::vector<Tensor>");
@@ -138,19 +233,9 @@ struct Function {
       if constexpr (std::is_same_v<std::decay_t<decltype(each)>, Tensor>) inputs.push_back(each);
     };
     (collect(arguments), ...);
-    const auto forward = [&](AutogradContext* ctx, const std::vector<Tensor>& given) {
-      size_t next = 0;
-      const std::tuple<const A&...> replaced{detail::argument(arguments, given, next)...};
-      Result result =
-          std::apply([ctx](const A&... each) { return T::forward(ctx, each...); }, replaced);
-      if constexpr (single) {
-        return std::vector<Tensor>{std::move(result)};
-      } else {
-        return result;
-      }
-    };
-    std::vector<Tensor> outputs = detail::apply_function(
-        detail::function_table<T>(), {std::is_same_v<A, Tensor>...}, inputs, forward);
+    std::vector<Tensor> outputs =
+        detail::apply_function(detail::function_table<T, A...>(), {std::is_same_v<A, Tensor>...},
+                               inputs, Body(arguments...));
     if constexpr (single) {
       return std::move(outputs[0]);
     } else {
