@@ -1,5 +1,7 @@
 #include "autograd/view_copies.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <iterator>
@@ -40,6 +42,11 @@ struct Pairs {
     return dropped;
   }
 };
+
+// A fork waits for the lock: in the child nobody would give it back.
+[[maybe_unused]] const int registered =
+    pthread_atfork([] { Pairs::instance().mutex.lock(); }, [] { Pairs::instance().mutex.unlock(); },
+                   [] { Pairs::instance().mutex.unlock(); });
 
 }  // namespace
 

@@ -65,9 +65,10 @@ class GatherThread {
   }
 
   bool available() {
-    if (get_num_threads() >= processors_) return false;
+    const int threads = get_num_threads();
     const std::scoped_lock lock(mutex_);
-    return state_ != State::kOver;
+    if (processors_ == 0) processors_ = cpu_limit().threads;
+    return threads < processors_ && state_ != State::kOver;
   }
 
   void add(BackgroundGather& task) {
@@ -101,14 +102,6 @@ class GatherThread {
 
  private:
   enum class State : uint8_t { kNone, kRuns, kOver };
-
-  GatherThread() : processors_(cpu_limit().threads) {
-    // Without the handlers a child could wait for the lock for ever: then there is no thread.
-    const int failed =
-        pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
-                       [] { instance().after_fork_in_child(); });
-    if (failed != 0) state_ = State::kOver;
-  }
 
   // Under the lock.
   void begin_thread() {
@@ -163,14 +156,21 @@ class GatherThread {
     mutex_.unlock();
   }
 
-  const int processors_;
   std::mutex mutex_;
   std::condition_variable work_, done_;
   std::deque<BackgroundGather*> tasks_;  // those with pieces that nobody has begun
   std::thread thread_;
   State state_ = State::kNone;
+  int processors_ = 0;  // 0: not yet counted
   uint64_t process_ = 0;
+
+  // A fork waits for the lock, so that the child finds whole lists.
+  static const int registered_;
 };
+
+const int GatherThread::registered_ =
+    pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
+                   [] { instance().after_fork_in_child(); });
 
 bool BackgroundGather::available() { return GatherThread::instance().available(); }
 

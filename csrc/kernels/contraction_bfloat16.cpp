@@ -2,9 +2,13 @@
 
 #if TAPEGRAD_HAS_ONEDNN
 
+#include <pthread.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <dnnl.hpp>
+#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -23,6 +27,12 @@ const dnnl::engine& engine() {
   static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
   return cpu;
 }
+
+// Held while the library prepares a primitive, under locks of its own: a fork waits until they are
+// at rest, for nobody would open them in the child.
+constinit std::mutex preparation;
+[[maybe_unused]] const int registered = pthread_atfork(
+    [] { preparation.lock(); }, [] { preparation.unlock(); }, [] { preparation.unlock(); });
 
 bool has_adjacent(int64_t row, int64_t column, int64_t rows, int64_t columns) {
   return (column == 1 && row >= columns) || (row == 1 && column >= rows);
@@ -67,11 +77,15 @@ void run(const Piece& piece, std::byte* a, std::byte* b, std::byte* c, std::byte
 }  // namespace
 
 bool has_bfloat16_instructions() {
-  static const bool found = [] {
+  enum : int { kUnknown, kNo, kYes };
+  static constinit std::atomic<int> found{kUnknown};
+  if (found.load(std::memory_order_relaxed) == kUnknown) {
+    const std::scoped_lock lock(preparation);
     const auto wanted = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-    return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & wanted) == wanted;
-  }();
-  return found;
+    const auto here = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+    found.store((here & wanted) == wanted ? kYes : kNo, std::memory_order_relaxed);
+  }
+  return found.load(std::memory_order_relaxed) == kYes;
 }
 
 bool multiply_bfloat16(void* const* data, const MatmulArgs& args) {
@@ -85,6 +99,7 @@ bool multiply_bfloat16(void* const* data, const MatmulArgs& args) {
   const int64_t strips = (args.m + kRows - 1) / kRows;
   const int64_t last_rows = args.m - (strips - 1) * kRows;
   const auto make = [&](int64_t rows) {
+    const std::scoped_lock lock(preparation);
     const core::LibraryThreads one(1);  // oneDNN plans for the threads that there are now
     return Piece(describe(args, rows));
   };

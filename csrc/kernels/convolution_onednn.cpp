@@ -2,6 +2,8 @@
 
 #if TAPEGRAD_HAS_ONEDNN
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
@@ -180,18 +182,29 @@ std::shared_ptr<const Prepared> prepare(ConvolutionPass pass, const ConvolutionA
   return result;
 }
 
+// Held while something is prepared or looked up. A fork waits for it, so that the child finds it
+// open, the lists whole and the library's own locks at rest.
+constinit std::mutex preparation;
+[[maybe_unused]] const int registered = pthread_atfork(
+    [] { preparation.lock(); }, [] { preparation.unlock(); }, [] { preparation.unlock(); });
+
 /// What is prepared, the most recently used first; the oldest goes when there are too many.
 class Cache {
  public:
-  static Cache& instance() {
-    static auto* const cache = new Cache;
-    return *cache;
+  static std::shared_ptr<const Prepared> get(ConvolutionPass pass, const ConvolutionArgs& args,
+                                             bool has_bias) {
+    static Cache* cache = nullptr;  // never destroyed
+    const Key key(pass, args, has_bias);
+    const std::scoped_lock lock(preparation);
+    if (cache == nullptr) cache = new Cache;
+    return cache->find_or_prepare(key, pass, args, has_bias);
   }
 
-  std::shared_ptr<const Prepared> get(ConvolutionPass pass, const ConvolutionArgs& args,
-                                      bool has_bias) {
-    const Key key(pass, args, has_bias);
-    const std::scoped_lock lock(mutex_);
+ private:
+  Cache() = default;
+  struct Key;
+  std::shared_ptr<const Prepared> find_or_prepare(const Key& key, ConvolutionPass pass,
+                                                  const ConvolutionArgs& args, bool has_bias) {
     const auto found = places_.find(key);
     if (found != places_.end()) {
       entries_.splice(entries_.begin(), entries_, found->second);
@@ -206,7 +219,6 @@ class Cache {
     return entries_.front().second;
   }
 
- private:
   static constexpr size_t kCapacity = 256;
   struct Key {
     int64_t values[27] = {};
@@ -229,7 +241,6 @@ class Cache {
   };
   using Entry = std::pair<Key, std::shared_ptr<const Prepared>>;
 
-  std::mutex mutex_;
   std::list<Entry> entries_;
   std::unordered_map<Key, std::list<Entry>::iterator, Hash> places_;
 };
@@ -336,7 +347,7 @@ class Pieces {
 
  private:
   void add(const ConvolutionArgs& piece, int64_t input, int64_t output) {
-    list_.push_back({input, output, Cache::instance().get(pass_, piece, has_bias_)});
+    list_.push_back({input, output, Cache::get(pass_, piece, has_bias_)});
   }
 
   void cut_samples() {

@@ -1,7 +1,5 @@
 // The thread that gathers rows: contents, withdrawal, many users, forks, the end of the process.
 #include <dirent.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -16,6 +14,7 @@
 #include "check.h"
 #include "core/background_gather.h"
 #include "core/cpu_limits.h"
+#include "forks.h"
 #include "tapegrad/parallel.h"
 
 namespace {
@@ -78,18 +77,6 @@ int system_threads() {
   while (const dirent* entry = readdir(folder)) count += entry->d_name[0] != '.';
   closedir(folder);
   return count;
-}
-
-bool child_succeeds(pid_t child) {
-  for (int wait = 0; wait < 2000; ++wait) {
-    int status = 0;
-    if (waitpid(child, &status, WNOHANG) == child)
-      return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    usleep(10000);
-  }
-  kill(child, SIGKILL);
-  waitpid(child, nullptr, 0);
-  return false;
 }
 
 TEST(rows_arrive) {
@@ -181,18 +168,15 @@ TEST(a_forked_child_gets_its_batches_too) {
     finished_later.start(40);
     withdrawn.start(40);
     if (round % 2) usleep(static_cast<useconds_t>(round * 10));
-    const pid_t child = fork();
-    if (child == 0) {
+    CHECK(in_child([&] {
       bool good = !BackgroundGather::available();
       finished_later.gather.finish();
       good = good && finished_later.is_right();
       withdrawn.gather.withdraw();
       withdrawn.start(40);
       withdrawn.gather.finish();
-      good = good && withdrawn.is_right() && system_threads() == 1;
-      _exit(good ? 0 : 1);
-    }
-    CHECK(child_succeeds(child));
+      return good && withdrawn.is_right() && system_threads() == 1;
+    }));
     finished_later.gather.finish();
     CHECK(finished_later.is_right());
   }
@@ -212,14 +196,12 @@ TEST(forks_while_other_threads_gather) {
     });
   }
   for (int round = 0; round < 12; ++round) {
-    const pid_t child = fork();
-    if (child == 0) {
+    CHECK(in_child([] {
       Batch batch({3136});
       batch.start(40);
       batch.gather.finish();
-      _exit(batch.is_right() ? 0 : 1);
-    }
-    CHECK(child_succeeds(child));
+      return batch.is_right();
+    }));
   }
   for (std::thread& thread : threads) thread.join();
   for (const int count : wrong) CHECK_EQ(count, 0);
@@ -229,13 +211,11 @@ TEST(forks_while_other_threads_gather) {
 TEST(the_process_ends_in_the_middle) {
   if (std::getenv("TAPEGRAD_TEST_ROLE") == nullptr) {
     for (int round = 0; round < 4; ++round) {
-      const pid_t child = fork();
-      if (child == 0) {
+      CHECK(in_child([] {
         setenv("TAPEGRAD_TEST_ROLE", "child", 1);
         execl("/proc/self/exe", "cpp_tests", "test_background_gather.the_process_ends", nullptr);
-        _exit(9);
-      }
-      CHECK(child_succeeds(child));
+        return false;
+      }));
     }
     return;
   }

@@ -1,18 +1,22 @@
 // Matrix products against a plain triple loop: exact where the values are small integers, bit for
 // bit between thread counts and instruction-set levels where they are not.
+#include <atomic>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "check.h"
 #include "core/half.h"
+#include "forks.h"
 #include "kernels/contraction.h"
 #include "kernels/dispatch.h"
 #include "kernels/isa/gemm.h"
 #include "tapegrad/error.h"
+#include "tapegrad/ops.h"
 #include "tapegrad/parallel.h"
 
 namespace {
@@ -471,5 +475,20 @@ TEST(levels_agree) {
   }
 }
 #endif
+
+// Where the library multiplies bfloat16, each new shape is prepared under locks of its own.
+TEST(forks_while_another_thread_prepares) {
+  const auto multiply = [](int64_t n) {
+    const tapegrad::Tensor a = tapegrad::ones({64, 64}, DType::BFloat16);
+    return tapegrad::matmul(a, tapegrad::ones({64, n}, DType::BFloat16)).numel() == 64 * n;
+  };
+  std::atomic<bool> going{true};
+  std::thread other([&] {
+    for (int64_t n = 64; going; n = n % 3000 + 64) multiply(n);
+  });
+  for (int64_t i = 0; i < 20; ++i) CHECK(in_child([&] { return multiply(65 + 2 * i); }));
+  going = false;
+  other.join();
+}
 
 }  // namespace

@@ -1,7 +1,10 @@
 // The convolutions of tapegrad/convolution.h from C++: values, gradients, errors by type.
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "check.h"
+#include "forks.h"
 #include "tapegrad/convolution.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
@@ -37,6 +40,19 @@ TEST(transposed_is_the_adjoint) {
     const double left = value(sum(y * z)), right = value(sum(x * back));
     CHECK_CLOSE(left, right, dtype == DType::Float32 ? 1e-3 : 1e-11);
   }
+}
+
+// Each new shape is prepared under a lock, which the child of a fork must find open.
+TEST(forks_while_another_thread_prepares) {
+  std::atomic<bool> going{true};
+  const Tensor w = ones({1, 1, 1, 1});
+  std::thread other([&] {
+    for (int64_t n = 1; going; n = n % 3000 + 1) conv2d(ones({1, 1, 1, n}), w);
+  });
+  for (int64_t i = 0; i < 20; ++i)
+    CHECK(in_child([&] { return conv2d(ones({1, 1, 2, i + 1}), w).numel() == 2 * (i + 1); }));
+  going = false;
+  other.join();
 }
 
 TEST(the_size_is_kept) {
