@@ -201,6 +201,22 @@ def test_size_object() -> None:
     assert not x.transpose(0, 1).is_contiguous()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64])
+def test_copies_of_transposed_memory(dtype: Any) -> None:
+    """In tiles, with edges of every width, and gaps between the rows."""
+    for rows, columns in [(8, 8), (16, 64), (17, 9), (40, 31), (100, 23), (33, 128)]:
+        x = np.random.default_rng(rows).integers(0, 250, (3, rows + 2, columns + 5)).astype(dtype)
+        part = tg.tensor(x)[:, 1:-1, 2:-3].transpose(1, 2)
+        expected = x[:, 1:-1, 2:-3].transpose(0, 2, 1)
+        np.testing.assert_array_equal(part.contiguous().numpy(), expected)
+        room = tg.zeros(3, columns + 1, rows + 3, dtype=part.dtype)
+        room[:, 1:, 2:-1] = part
+        np.testing.assert_array_equal(room[:, 1:, 2:-1].numpy(), expected)
+        assert (room[:, 0] == 0).all()
+        assert (room[:, :, :2] == 0).all()
+        assert (room[:, :, -1] == 0).all()
+
+
 # --- repr -----------------------------------------------------------------------------------------
 
 

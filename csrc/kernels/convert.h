@@ -20,9 +20,9 @@ struct ConvertLoops {
   GatherLoop gather[kDTypeCount][3];
   ScatterLoop scatter[3][kDTypeCount];
   MoveLoop move[4];  // by log2 of the item size
-  /// 8 x 8 tiles of 4- or 8-byte items: to[i * to_stride + j] = from[j * from_stride + i], i <
-  /// rows, j < columns.
-  void (*transpose[2])(const void* from, int64_t from_stride, void* to, int64_t to_stride,
+  /// By log2 of the item size, less 1: to[i * to_stride + j] = from[j * from_stride + i],
+  /// i < rows, j < columns.
+  void (*transpose[3])(const void* from, int64_t from_stride, void* to, int64_t to_stride,
                        int64_t rows, int64_t columns);
 };
 

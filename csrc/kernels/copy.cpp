@@ -128,14 +128,15 @@ void move_rows(void* const* data, const StridedCopy& p, int64_t begin, int64_t e
 bool is_transposition(const StridedCopy& p) {
   const int d = p.plan.ndim;
   const size_t size = item_size(p.to);
-  return d >= 2 && p.to == p.from && (size == 4 || size == 8) && p.plan.strides[0][d - 1] == 1 &&
+  return d >= 2 && p.to == p.from && size > 1 && p.plan.strides[0][d - 1] == 1 &&
          p.plan.strides[1][d - 2] == 1 && p.plan.sizes[d - 1] >= 8 && p.plan.sizes[d - 2] >= 8;
 }
 
 void transpose_planes(void* const* data, const StridedCopy& p) {
   const int d = p.plan.ndim;
   const auto size = static_cast<int64_t>(item_size(p.to));
-  const auto transpose = convert_loops().transpose[size == 4 ? 0 : 1];
+  const auto transpose =
+      convert_loops().transpose[std::countr_zero(static_cast<unsigned>(size)) - 1];
   constexpr int64_t kRows = 64;
   const int64_t rows = p.plan.sizes[d - 2];
   const int64_t strips = (rows + kRows - 1) / kRows;

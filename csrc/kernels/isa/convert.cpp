@@ -2,6 +2,7 @@
 #include "kernels/convert.h"
 
 #include "kernels/isa/half_lines.h"
+#include "kernels/isa/transpose.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
@@ -90,43 +91,11 @@ void move(const void* source, int64_t from_stride, void* target, int64_t to_stri
   }
 }
 
-constexpr int64_t kTile = 16;
-
-/// One tile by way of a small buffer: whole cache lines come in and go out at once, so that rows
-/// whose distance is a power of two, which share a set of the cache, do not push each other out.
-template <class Item>
-void transpose_tile(const Item* from, int64_t from_stride, Item* to, int64_t to_stride) {
-  Item tile[kTile][kTile + 1];
-  for (int64_t j = 0; j < kTile; ++j) {
-#pragma omp simd
-    for (int64_t i = 0; i < kTile; ++i) tile[j][i] = from[j * from_stride + i];
-  }
-  for (int64_t i = 0; i < kTile; ++i) {
-    for (int64_t j = 0; j < kTile; ++j) to[i * to_stride + j] = tile[j][i];
-  }
-}
-
 template <class Item>
 void transpose(const void* source, int64_t from_stride, void* target, int64_t to_stride,
                int64_t rows, int64_t columns) {
-  const Item* from = static_cast<const Item*>(source);
-  Item* to = static_cast<Item*>(target);
-  for (int64_t i0 = 0; i0 < rows; i0 += kTile) {
-    for (int64_t j0 = 0; j0 < columns; j0 += kTile) {
-      const Item* tile_from = from + j0 * from_stride + i0;
-      Item* tile_to = to + i0 * to_stride + j0;
-      if (rows - i0 >= kTile && columns - j0 >= kTile) {
-        transpose_tile(tile_from, from_stride, tile_to, to_stride);
-        continue;
-      }
-      const int64_t height = rows - i0 < kTile ? rows - i0 : kTile;
-      const int64_t width = columns - j0 < kTile ? columns - j0 : kTile;
-      for (int64_t i = 0; i < height; ++i) {
-        for (int64_t j = 0; j < width; ++j)
-          tile_to[i * to_stride + j] = tile_from[j * from_stride + i];
-      }
-    }
-  }
+  transpose_tiles<Item, kTileOf<Item>>(static_cast<const Item*>(source), from_stride,
+                                       static_cast<Item*>(target), to_stride, rows, columns);
 }
 
 }  // namespace
@@ -147,7 +116,7 @@ const ConvertLoops convert_table = {
      {TAPEGRAD_EACH_DTYPE(TAPEGRAD_FROM_DOUBLE)},
      {TAPEGRAD_EACH_DTYPE(TAPEGRAD_FROM_INT64)}},
     {move<uint8_t>, move<uint16_t>, move<uint32_t>, move<uint64_t>},
-    {transpose<uint32_t>, transpose<uint64_t>},
+    {transpose<uint16_t>, transpose<uint32_t>, transpose<uint64_t>},
 };
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -15,10 +15,15 @@ constexpr int64_t tasks_of(int64_t elements) {
   return elements >= kGrain ? 1 : kGrain / (elements < 1 ? 1 : elements);
 }
 
+template <class T>
+TAPEGRAD_INLINE int is_nan(T x) {
+  return int(x != x);  // NOLINT(misc-redundant-expression)
+}
+
 /// As in PyTorch: the first of equal ones, but the last NaN.
 template <class T>
 TAPEGRAD_INLINE bool takes(T value, T best) {
-  return bool(int(value > best) | int(value != value));  // NOLINT(misc-redundant-expression)
+  return bool(int(value > best) | is_nan(value));
 }
 
 // --- channels side by side -----------------------------------------------------------------------
@@ -158,9 +163,9 @@ struct MaxColumns {
     int32_t line = lines[w.from], column = static_cast<int32_t>(w.from);
     for (int64_t k = w.from + 1; k < w.to; ++k) {
       const T value = values[k];
-      const bool nan = value != value;  // NOLINT(misc-redundant-expression)
-      const bool take = bool(int(value > top) | (int(value == top) & int(lines[k] < line)) |
-                             (int(nan) & (int(top == top) | int(lines[k] >= line))));
+      const int nan = is_nan(value), later = int(!is_nan(top)) | int(lines[k] >= line);
+      const int tie = int(value == top) & int(lines[k] < line);
+      const bool take = bool(int(value > top) | tie | (nan & later));
       top = take ? value : top;
       line = take ? lines[k] : line;
       column = take ? static_cast<int32_t>(k) : column;
