@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from tapegrad.autograd.grad_mode import inference_mode as inference_mode
     from tapegrad.autograd.grad_mode import no_grad as no_grad
     from tapegrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+    from tapegrad.nn._convolution_functional import conv_tbc as conv_tbc
     from tapegrad.serialization import load as load
     from tapegrad.serialization import save as save
 
@@ -105,6 +106,7 @@ _LAZY: dict[str, str | None] = {
     "chain_matmul": "_contractions",
     "einsum": "_contractions",
     "tensordot": "_contractions",
+    "conv_tbc": "nn._convolution_functional",
     "compile": "_shell",
     "is_tensor": "_shell",
     "typename": "_shell",

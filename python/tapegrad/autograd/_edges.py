@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import NamedTuple
+from _thread import allocate_lock
+from collections import namedtuple
 
 from tapegrad import _C
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
+    from typing import Any, NamedTuple
 
     from tapegrad._C import Tensor
 
 Node = _C._Node
 
+if TYPE_CHECKING:
 
-class GradientEdge(NamedTuple):
+    class _Edge(NamedTuple):
+        node: Node
+        output_nr: int
+
+else:  # typing would take longer to load than all of this package
+    _Edge = namedtuple("_Edge", ("node", "output_nr"))
+
+
+class GradientEdge(_Edge):
     """A place in the graph that a gradient flows to: output ``output_nr`` of ``node``.
 
     ``backward`` and ``grad`` take it wherever they take a tensor; it keeps no values alive.
     """
 
-    node: Node
-    output_nr: int
+    __slots__ = ()
 
 
 def get_gradient_edge(tensor: Tensor | GradientEdge) -> GradientEdge:
@@ -84,7 +92,7 @@ def register_multi_grad_hook(
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
-    lock = Lock()
+    lock = allocate_lock()
     count = len(tensors)
     nodes = [get_gradient_edge(x).node for x in tensors]
     passes: dict[int, tuple[list[Tensor | None], list[bool]]] = {}

@@ -22,26 +22,35 @@ tensor(12.)
 
 from __future__ import annotations
 
+from collections import namedtuple
 from functools import wraps
-from typing import NamedTuple
 
 from tapegrad import _C
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NamedTuple
 
 __all__ = ["Function", "FunctionCtx", "InplaceFunction", "VmapInfo", "once_differentiable"]
 
 FunctionCtx = _C._FunctionCtx
 
 
-class VmapInfo(NamedTuple):
+if TYPE_CHECKING:
+
+    class _VmapInfo(NamedTuple):
+        batch_size: int
+        randomness: str
+
+else:  # typing would take longer to load than all of this package
+    _VmapInfo = namedtuple("_VmapInfo", ("batch_size", "randomness"))
+
+
+class VmapInfo(_VmapInfo):
     """What a ``vmap`` staticmethod is told: the number of samples, and how random numbers go."""
 
-    batch_size: int
-    randomness: str
+    __slots__ = ()
 
 
 class Function(_C._FunctionBase):

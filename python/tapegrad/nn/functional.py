@@ -8,6 +8,7 @@ from tapegrad.nn import _pooling_functional
 from tapegrad.nn._attention_functional import (
     multi_head_attention_forward as multi_head_attention_forward,
 )
+from tapegrad.nn._convolution_functional import conv_tbc as conv_tbc
 from tapegrad.nn._loss_functional import linear_cross_entropy as linear_cross_entropy
 from tapegrad.nn._loss_functional import (
     triplet_margin_with_distance_loss as triplet_margin_with_distance_loss,
@@ -33,7 +34,7 @@ __all__ += [
     "softmin",
     "tanh",
 ]
-__all__ += ["local_response_norm", "multi_head_attention_forward"]
+__all__ += ["conv_tbc", "local_response_norm", "multi_head_attention_forward"]
 __all__ += ["linear_cross_entropy", "triplet_margin_with_distance_loss"]
 __all__ += _resample_all
 

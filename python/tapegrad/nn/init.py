@@ -7,6 +7,7 @@ to the global one, which ``manual_seed`` sets.
 from __future__ import annotations
 
 import math
+from _thread import _local
 
 from tapegrad import _C
 from tapegrad.autograd.grad_mode import no_grad
@@ -32,6 +33,25 @@ __all__ = [
     "xavier_uniform_",
     "zeros_",
 ]
+
+
+class _Skips(_local):
+    """How many blocks of :class:`_skipping` this thread is in."""
+
+    depth = 0
+
+
+_skips = _Skips()
+
+
+class _skipping:
+    """A block in which random values are not drawn: tensors stay as they are."""
+
+    def __enter__(self) -> None:
+        _skips.depth += 1
+
+    def __exit__(self, *error: object) -> None:
+        _skips.depth -= 1
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -78,6 +98,8 @@ def uniform_(
     >>> bool((w.abs() <= 1).all())
     True
     """
+    if _skips.depth:
+        return tensor
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
@@ -86,6 +108,8 @@ def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
     """Fill with draws from the normal distribution."""
+    if _skips.depth:
+        return tensor
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
@@ -110,6 +134,8 @@ def trunc_normal_(
             "the distribution of values may be incorrect",
             stacklevel=2,
         )
+    if _skips.depth:
+        return tensor
     low = math.erf((a - mean) / std / math.sqrt(2.0))
     high = math.erf((b - mean) / std / math.sqrt(2.0))
     with no_grad():
@@ -273,7 +299,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
             "orthogonal_: expected a tensor of 2 or more dimensions, got shape "
             f"{tuple(tensor.shape)}"
         )
-    if tensor.numel() == 0:
+    if tensor.numel() == 0 or _skips.depth:
         return tensor
     rows = tensor.shape[0]
     columns = tensor.numel() // rows
@@ -300,6 +326,8 @@ def sparse_(
         raise ValueError(
             f"sparse_: expected a tensor of 2 dimensions, got shape {tuple(tensor.shape)}"
         )
+    if _skips.depth:
+        return tensor
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
     with no_grad():

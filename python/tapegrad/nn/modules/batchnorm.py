@@ -1,4 +1,4 @@
-"""``BatchNorm1d``, ``BatchNorm2d`` and ``BatchNorm3d``."""
+"""``BatchNorm1d``, ``BatchNorm2d``, ``BatchNorm3d`` and ``SyncBatchNorm``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from tapegrad._C import Tensor
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d"]
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"]
 
 _batch_norm = _C._nn.batch_norm
 
@@ -176,3 +176,72 @@ class BatchNorm3d(_BatchNorm):
     """
 
     _dims = (5,)
+
+
+class SyncBatchNorm(_BatchNorm):
+    """:class:`BatchNorm1d` for (N, C, ...) of any number of dimensions from two on.
+
+    PyTorch's takes the statistics over the batches of all processes; here there is one process, so
+    that models which were trained with it load and run. ``process_group`` is kept and changes
+    nothing.
+
+    >>> import tapegrad as tg
+    >>> net = tg.nn.Sequential(tg.nn.Conv2d(1, 2, 3), tg.nn.BatchNorm2d(2))
+    >>> tg.nn.SyncBatchNorm.convert_sync_batchnorm(net)[1](tg.rand(1, 2, 4, 4)).shape
+    tapegrad.Size([1, 2, 4, 4])
+    """
+
+    _dims = tuple(range(2, 65))
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        process_group: Any = None,
+        device: Any = None,
+        dtype: _C.dtype | None = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+        self.process_group = process_group
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() < 2:
+            raise ValueError(
+                f"SyncBatchNorm: expected at least 2D input (got {input.dim()}D input, shape "
+                f"{tuple(input.shape)})"
+            )
+        self._expect_channels(input, 1)
+
+    @classmethod
+    def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:
+        """``module`` with every ``BatchNorm*d`` in it replaced by a ``SyncBatchNorm``.
+
+        Parameters and statistics are the same tensors. The module itself is returned, or what
+        stands for it when it is a batch norm.
+        """
+        result = module
+        if isinstance(module, _BatchNorm):
+            result = other = SyncBatchNorm(
+                module.num_features,
+                module.eps,
+                module.momentum,
+                module.affine,
+                module.track_running_stats,
+                process_group,
+                bias=module.bias is not None,
+            )
+            if module.affine:
+                other.weight, other.bias = module.weight, module.bias
+            other.running_mean, other.running_var = module.running_mean, module.running_var
+            other.num_batches_tracked = module.num_batches_tracked
+            other.training = module.training
+        for name, child in module.named_children():
+            result.add_module(name, cls.convert_sync_batchnorm(child, process_group))
+        return result

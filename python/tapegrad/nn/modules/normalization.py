@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tapegrad._C import Tensor
 
-__all__ = ["GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
+__all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
 
 _layer_norm = _C._nn.layer_norm
 _rms_norm = _C._nn.rms_norm
@@ -196,6 +196,41 @@ class LocalResponseNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return functional.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """:class:`LocalResponseNorm` of images (N, C, H, W) with the windows of PyTorch's module.
+
+    Its sums run from channel to channel and never let go of the first one: every window counts it.
+    Networks that were trained so need the same. ``ValueError`` for an input of other dimensions.
+
+    >>> import tapegrad as tg
+    >>> tg.nn.CrossMapLRN2d(3)(tg.rand(2, 6, 4, 4)).shape
+    tapegrad.Size([2, 6, 4, 4])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() != 4:
+            raise ValueError(
+                f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead, shape "
+                f"{tuple(input.shape)}"
+            )
+        reach = int((self.size - 1) / 2 + 1)
+        channel = _C.arange(input.size(1))
+        window = ((channel - channel.unsqueeze(1)).abs() < reach) | (channel == 0)
+        sums = window.to(input.dtype) @ input.square().flatten(2)
+        scale = sums * (self.alpha / self.size) + self.k
+        return input * scale.pow(-self.beta).reshape(input.shape)
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-import numbers
 import warnings
 
 from tapegrad import _C
 from tapegrad.nn import init
 from tapegrad.nn.modules.module import Module
 from tapegrad.nn.parameter import Parameter
-from tapegrad.nn.utils.rnn import PackedSequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from tapegrad._C import Tensor
+    from tapegrad.nn.utils.rnn import PackedSequence
 
     Pair = tuple[Tensor, Tensor]
 
@@ -35,6 +34,14 @@ def _uniform(module: Module, hidden_size: int) -> None:
     bound = 1.0 / math.sqrt(hidden_size) if hidden_size > 0 else 0
     for parameter in module.parameters():
         init.uniform_(parameter, -bound, bound)
+
+
+def _is_number(value: Any) -> bool:
+    if isinstance(value, (int, float)):
+        return True
+    from numbers import Number
+
+    return isinstance(value, Number)
 
 
 class RNNBase(Module):
@@ -93,7 +100,7 @@ class RNNBase(Module):
         if self.mode not in _GATES:
             raise ValueError(f"Unrecognized RNN mode: {self.mode}; one of {', '.join(_GATES)}")
         dropout: Any = self.dropout
-        if isinstance(dropout, bool) or not isinstance(dropout, numbers.Number):
+        if isinstance(dropout, bool) or not _is_number(dropout):
             dropout = -1
         if not 0 <= dropout <= 1:
             raise ValueError(
@@ -221,8 +228,11 @@ class RNNBase(Module):
 
     def _run(self, input: Any, hx: list[Tensor] | None) -> tuple[Any, list[Tensor]]:
         """Output, in the layout of the input, and final states."""
-        if isinstance(input, PackedSequence):
-            return self._run_packed(input, hx)
+        if isinstance(input, tuple):
+            from tapegrad.nn.utils.rnn import PackedSequence
+
+            if isinstance(input, PackedSequence):
+                return self._run_packed(input, hx)
         name = type(self).__name__ if self.mode in ("LSTM", "GRU") else "RNN"
         if input.dim() not in (2, 3):
             raise _C.ShapeError(
@@ -274,7 +284,8 @@ class RNNBase(Module):
         output, *states = self._network(input, batch_sizes, hx)
         if unsorted_indices is not None:
             states = [state.index_select(1, unsorted_indices) for state in states]
-        return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), states
+        result = type(packed)(output, batch_sizes, sorted_indices, unsorted_indices)
+        return result, states
 
     def _network(
         self, input: Tensor, batch_sizes: Tensor | None, hx: list[Tensor]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tapegrad.nn.utils import parametrizations as parametrizations
 from tapegrad.nn.utils import parametrize as parametrize
 from tapegrad.nn.utils import rnn as rnn
+from tapegrad.nn.utils import stateless as stateless
+from tapegrad.nn.utils.clip_grad import clip_grad_norm as clip_grad_norm
 from tapegrad.nn.utils.clip_grad import clip_grad_norm_ as clip_grad_norm_
 from tapegrad.nn.utils.clip_grad import clip_grad_value_ as clip_grad_value_
 from tapegrad.nn.utils.clip_grad import clip_grads_with_norm_ as clip_grads_with_norm_
@@ -15,15 +17,25 @@ from tapegrad.nn.utils.fusion import fuse_conv_bn_eval as fuse_conv_bn_eval
 from tapegrad.nn.utils.fusion import fuse_conv_bn_weights as fuse_conv_bn_weights
 from tapegrad.nn.utils.fusion import fuse_linear_bn_eval as fuse_linear_bn_eval
 from tapegrad.nn.utils.fusion import fuse_linear_bn_weights as fuse_linear_bn_weights
+from tapegrad.nn.utils.init import skip_init as skip_init
+from tapegrad.nn.utils.memory_format import (
+    convert_conv2d_weight_memory_format as convert_conv2d_weight_memory_format,
+)
+from tapegrad.nn.utils.memory_format import (
+    convert_conv3d_weight_memory_format as convert_conv3d_weight_memory_format,
+)
 from tapegrad.nn.utils.spectral_norm import remove_spectral_norm as remove_spectral_norm
 from tapegrad.nn.utils.spectral_norm import spectral_norm as spectral_norm
 from tapegrad.nn.utils.weight_norm import remove_weight_norm as remove_weight_norm
 from tapegrad.nn.utils.weight_norm import weight_norm as weight_norm
 
 __all__ = [
+    "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",
+    "convert_conv2d_weight_memory_format",
+    "convert_conv3d_weight_memory_format",
     "fuse_conv_bn_eval",
     "fuse_conv_bn_weights",
     "fuse_linear_bn_eval",
@@ -35,7 +47,9 @@ __all__ = [
     "remove_spectral_norm",
     "remove_weight_norm",
     "rnn",
+    "skip_init",
     "spectral_norm",
+    "stateless",
     "vector_to_parameters",
     "weight_norm",
 ]

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from tapegrad._C import Tensor
     from tapegrad.optim import Optimizer
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
+__all__ = [
+    "clip_grad_norm",
+    "clip_grad_norm_",
+    "clip_grad_value_",
+    "clip_grads_with_norm_",
+    "get_total_norm",
+]
 
 
 def _listed(tensors: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -152,6 +158,23 @@ def _check_optimizer(optimizer: Optimizer, parameters: list[Tensor]) -> None:
             f"{len(given - own)} of those given are not, {len(own - given)} of its own are missing"
             ". Leave out optimizer= to clip a part of them"
         )
+
+
+def clip_grad_norm(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """The former name of :func:`clip_grad_norm_`, with a ``FutureWarning``."""
+    warnings.warn(
+        "`tapegrad.nn.utils.clip_grad_norm` is now deprecated in favor of "
+        "`tapegrad.nn.utils.clip_grad_norm_`.",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)
 
 
 def clip_grad_value_(
