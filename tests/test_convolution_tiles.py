@@ -11,7 +11,7 @@ from tapegrad.nn import functional as F
 
 torch = pytest.importorskip("torch")
 
-# batch, channels, outputs, height, width, padding; each has 64 tiles or more
+# batch, channels, outputs, height, width, padding; each has 16 tiles or more
 CASES = [
     (8, 32, 64, 12, 12, 0),
     (8, 64, 32, 8, 8, 1),
@@ -23,6 +23,8 @@ CASES = [
     (33, 16, 32, 5, 1, 1),
     (3, 128, 128, 17, 15, 1),
     (2, 32, 32, 40, 40, 1),
+    (1, 16, 16, 8, 8, 1),
+    (2, 256, 160, 9, 9, 1),
 ]
 
 

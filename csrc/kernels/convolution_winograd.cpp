@@ -10,29 +10,30 @@
 namespace tapegrad::kernels {
 namespace {
 
-// Transforms of the weight take as long as those of so many tiles.
-constexpr int64_t kLeastTiles = 64;
-// With fewer weights the transforms of the images eat up the gain.
-constexpr int64_t kLeastWeights = int64_t{16} * 32;
-// More weights than this would come from the third-level cache for each few tiles.
-constexpr int64_t kMostWeights = int64_t{128} * 128;
+// Transforms of the weight take as long as those of some tiles, and must come from somewhere.
+constexpr int64_t kLeastTiles = 16, kWeightsOfTile = 2048;
+// More weights than these come from too far away for each few tiles. Their gradient's sums are read
+// and written.
+constexpr int64_t kMostWeights = int64_t{512} * 512, kMostSummed = int64_t{256} * 256;
 // Work below which a call is not worth a thread, in multiplications.
 constexpr int64_t kThreadWork = int64_t{1} << 18;
 // Pieces of the sums of the gradient of a weight: each has sums of its own.
 constexpr int64_t kMostSums = 8;
 constexpr int64_t kTilesOfSum = 256;
+constexpr int64_t kFloatsOfSums = int64_t{4} << 20;
 
 int64_t blocks(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
-bool fits(const ConvolutionArgs& a) {
+bool fits(ConvolutionPass pass, const ConvolutionArgs& a) {
   if (a.dtype != DType::Float32 || a.spatial != 2 || a.groups != 1) return false;
   for (int d = 1; d < 3; ++d) {
     if (a.kernel[d] != 3 || a.stride[d] != 1 || a.dilation[d] != 1) return false;
   }
+  const int64_t weights = a.in_channels * a.out_channels;
+  const int64_t most = pass == ConvolutionPass::WeightGradient ? kMostSummed : kMostWeights;
+  const int64_t tiles = a.batch * blocks(a.out[1], 2) * blocks(a.out[2], 2);
   return a.in_channels % kWinogradChannels == 0 && a.out_channels % kWinogradChannels == 0 &&
-         a.in_channels * a.out_channels >= kLeastWeights &&
-         a.in_channels * a.out_channels <= kMostWeights &&
-         a.batch * blocks(a.out[1], 2) * blocks(a.out[2], 2) >= kLeastTiles;
+         weights <= most && tiles >= kLeastTiles && tiles * kWeightsOfTile >= weights;
 }
 
 /// As the kernels see it: for the gradient of the input, the output is what is read.
@@ -53,19 +54,42 @@ WinogradArgs describe(ConvolutionPass pass, const ConvolutionArgs& a) {
   return w;
 }
 
+/// f on some of the outputs of the weight.
+template <class F>
+void for_outputs(WinogradWeights shape, F&& f) {
+  const int64_t unit = 16 * kWinogradChannels * shape.channels;
+  core::parallel_for(0, shape.outputs / kWinogradChannels, kThreadWork / unit + 1,
+                     [&](int64_t begin, int64_t end) {
+                       WinogradWeights part = shape;
+                       part.first = begin * kWinogradChannels;
+                       part.last = end * kWinogradChannels;
+                       f(part);
+                     });
+}
+
+bool any_set(const std::vector<unsigned char>& flags) {
+  return std::ranges::any_of(flags, [](unsigned char flag) { return flag != 0; });
+}
+
 size_t bytes(int64_t floats) { return static_cast<size_t>(floats) * sizeof(float); }
 
 bool run_images(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
   const WinogradArgs all = describe(pass, args);
   const core::Scratch weight(bytes(kWinogradPlaces * all.channels * all.outputs));
-  unsigned char wild_weight = 0;
-  void* const weights[] = {weight.as<void>(), data[2], &wild_weight};
-  winograd_weights(weights, {all.channels, all.outputs, pass == ConvolutionPass::InputGradient});
-  if (wild_weight != 0) return false;
+  std::vector<unsigned char> wild(static_cast<size_t>(all.outputs / kWinogradChannels), 0);
+  const WinogradWeights shape{.channels = all.channels,
+                              .outputs = all.outputs,
+                              .turned = pass == ConvolutionPass::InputGradient};
+  for_outputs(shape, [&](const WinogradWeights& part) {
+    void* const weights[] = {weight.as<void>(), data[2],
+                             &wild[static_cast<size_t>(part.first / kWinogradChannels)]};
+    winograd_weights(weights, part);
+  });
+  if (any_set(wild)) return false;
   const int64_t tiles = args.batch * all.tiles_of_sample(), chunk = winograd_chunk(all);
   const int64_t units = blocks(tiles, chunk);
   const int64_t unit = chunk * kWinogradPlaces * all.channels * all.outputs;
-  std::vector<unsigned char> wild(static_cast<size_t>(units), 0);
+  wild.assign(static_cast<size_t>(units), 0);
   core::parallel_for(0, units, kThreadWork / unit + 1, [&](int64_t begin, int64_t end) {
     const core::Scratch scratch(winograd_scratch(all));
     WinogradArgs part = all;
@@ -79,7 +103,7 @@ bool run_images(ConvolutionPass pass, void* const* data, const ConvolutionArgs& 
                               &wild[static_cast<size_t>(begin)]};
     winograd_images(operands, part);
   });
-  return std::ranges::none_of(wild, [](unsigned char w) { return w != 0; });
+  return !any_set(wild);
 }
 
 void add_up(float* lists, int64_t count, int64_t width) {
@@ -93,8 +117,9 @@ void add_up(float* lists, int64_t count, int64_t width) {
 bool run_sums(void* const* data, const ConvolutionArgs& args) {
   const WinogradArgs all = describe(ConvolutionPass::WeightGradient, args);
   const int64_t tiles = args.batch * all.tiles_of_sample();
-  const int64_t pieces = std::clamp<int64_t>(tiles / kTilesOfSum, 1, kMostSums);
   const int64_t weights = kWinogradPlaces * all.channels * all.outputs;
+  const int64_t pieces =
+      std::clamp<int64_t>(std::min(tiles / kTilesOfSum, kFloatsOfSums / weights), 1, kMostSums);
   const int64_t width = weights + (data[1] ? all.outputs : 0);
   const core::Scratch room(bytes(pieces * width));
   auto* const sums = room.as<float>();
@@ -115,10 +140,12 @@ bool run_sums(void* const* data, const ConvolutionArgs& args) {
       winograd_sums(operands, part);
     }
   });
-  if (std::ranges::any_of(wild, [](unsigned char w) { return w != 0; })) return false;
+  if (any_set(wild)) return false;
   add_up(sums, pieces, width);
-  void* const operands[] = {data[0], sums};
-  winograd_gradient(operands, {all.channels, all.outputs, false});
+  for_outputs({.channels = all.channels, .outputs = all.outputs}, [&](const auto& part) {
+    void* const operands[] = {data[0], sums};
+    winograd_gradient(operands, part);
+  });
   if (data[1]) std::copy_n(sums + weights, all.outputs, static_cast<float*>(data[1]));
   return true;
 }
@@ -126,7 +153,7 @@ bool run_sums(void* const* data, const ConvolutionArgs& args) {
 }  // namespace
 
 bool convolve_by_winograd(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
-  if (!fits(args)) return false;
+  if (!fits(pass, args)) return false;
   return pass == ConvolutionPass::WeightGradient ? run_sums(data, args)
                                                  : run_images(pass, data, args);
 }

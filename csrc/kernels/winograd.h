@@ -36,6 +36,7 @@ struct WinogradArgs {
 
 struct WinogradWeights {
   int64_t channels = 0, outputs = 0;
+  int64_t first = 0, last = 0;  // of the outputs: multiples of kWinogradChannels
   bool turned = false;  // of the gradient of the input: (channels, outputs, 3, 3), turned round
 };
 
@@ -46,7 +47,7 @@ constexpr int64_t winograd_chunk(const WinogradArgs& args) {
   constexpr int64_t kFloats = int64_t{96} << 10;  // the second-level cache holds them
   const int64_t tile = kWinogradPlaces * (args.channels + args.outputs + 2 * kWinogradPad);
   const int64_t tiles = kFloats / tile / kWinogradRows * kWinogradRows;
-  return tiles < 2 * kWinogradRows ? 2 * kWinogradRows : tiles;
+  return tiles < 4 * kWinogradRows ? 4 * kWinogradRows : tiles;
 }
 /// Bytes of the scratch of one call.
 constexpr size_t winograd_scratch(const WinogradArgs& args) {

@@ -50,15 +50,15 @@ inline bool is_zero(V value) {
   w[2] = g[0] - g[1];
   w[3] = -g[1];
 }
-[[gnu::always_inline]] inline void spread_weight(const float (&g)[3], float (&u)[4]) {
+[[gnu::always_inline]] inline void spread_weight(const V (&g)[3], V (&u)[4]) {
   u[0] = g[0];
   u[1] = (g[0] + g[1] + g[2]) * 0.5F;
   u[2] = (g[0] - g[1] + g[2]) * 0.5F;
   u[3] = g[2];
 }
 /// The transpose of spread_weight.
-[[gnu::always_inline]] inline void join_weight(const float (&u)[4], float (&g)[3]) {
-  const float sum = (u[1] + u[2]) * 0.5F;
+[[gnu::always_inline]] inline void join_weight(const V (&u)[4], V (&g)[3]) {
+  const V sum = (u[1] + u[2]) * 0.5F;
   g[0] = u[0] + sum;
   g[1] = (u[1] - u[2]) * 0.5F;
   g[2] = sum + u[3];
@@ -290,31 +290,35 @@ void winograd_weights(void* const* data, const WinogradWeights& w) {
   const auto* from = static_cast<const float*>(data[1]);
   const int64_t out_step = w.turned ? 9 : 9 * w.channels;
   const int64_t in_step = w.turned ? 9 * w.outputs : 9;
-  float check = 0;
-  for (int64_t o = 0; o < w.outputs; ++o) {
+  V check = {};
+  for (int64_t o = w.first; o < w.last; o += kW) {
     const int64_t panel = o / kPanel * kPanel, width = smaller(kPanel, w.outputs - panel);
     for (int64_t c = 0; c < w.channels; ++c) {
-      const float* g = from + o * out_step + c * in_step;
-      float half[4][3];
+      float lanes[9][kW];
+      for (int64_t l = 0; l < kW; ++l) {
+        const float* g = from + (o + l) * out_step + c * in_step;
+        for (int64_t k = 0; k < 9; ++k) lanes[w.turned ? 8 - k : k][l] = g[k];
+      }
+      V half[4][3];
       for (int j = 0; j < 3; ++j) {
-        float column[3], u[4];
-        for (int i = 0; i < 3; ++i) column[i] = g[w.turned ? 8 - 3 * i - j : 3 * i + j];
+        const V column[3] = {load(lanes[j]), load(lanes[3 + j]), load(lanes[6 + j])};
+        V u[4];
         spread_weight(column, u);
         for (int i = 0; i < 4; ++i) half[i][j] = u[i];
       }
       float* u_place = to + panel * w.channels + c * width + o - panel;
       for (auto& line : half) {
-        float u[4];
+        V u[4];
         spread_weight(line, u);
         check += u[1] * 0.0F;
-        for (const float value : u) {
-          *u_place = value;
+        for (const V& value : u) {
+          store(u_place, value);
           u_place += w.channels * w.outputs;
         }
       }
     }
   }
-  if (check != 0.0F) *static_cast<unsigned char*>(data[2]) = 1;
+  if (!is_zero(check)) *static_cast<unsigned char*>(data[2]) = 1;
 }
 
 void winograd_images(void* const* data, const WinogradArgs& args) {
@@ -372,20 +376,26 @@ void winograd_sums(void* const* data, const WinogradArgs& args) {
 void winograd_gradient(void* const* data, const WinogradWeights& w) {
   auto* to = static_cast<float*>(data[0]);
   const auto* sums = static_cast<const float*>(data[1]);
-  for (int64_t o = 0; o < w.outputs; ++o) {
+  for (int64_t o = w.first; o < w.last; o += kW) {
     for (int64_t c = 0; c < w.channels; ++c) {
       const float* u_place = sums + c * w.outputs + o;
-      float half[3][4];
+      V half[3][4];
       for (int j = 0; j < 4; ++j) {
-        float column[4], g[3];
-        for (int i = 0; i < 4; ++i) column[i] = u_place[(4 * i + j) * w.channels * w.outputs];
+        V column[4], g[3];
+        for (int i = 0; i < 4; ++i)
+          column[i] = load(u_place + (4 * i + j) * w.channels * w.outputs);
         join_weight(column, g);
         for (int i = 0; i < 3; ++i) half[i][j] = g[i];
       }
-      for (const auto& line : half) {
-        float g[3];
-        join_weight(line, g);
-        for (const float value : g) *to++ = value;
+      float lanes[9][kW];
+      for (int i = 0; i < 3; ++i) {
+        V g[3];
+        join_weight(half[i], g);
+        for (int j = 0; j < 3; ++j) store(lanes[3 * i + j], g[j]);
+      }
+      for (int64_t l = 0; l < kW; ++l) {
+        float* const g = to + ((o + l) * w.channels + c) * 9;
+        for (int64_t k = 0; k < 9; ++k) g[k] = lanes[k][l];
       }
     }
   }
