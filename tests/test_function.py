@@ -681,10 +681,33 @@ def test_vmap_rules_are_told_the_randomness() -> None:
         tg.func.vmap(Noise.apply)(x)
 
 
-def test_taylor_mode_is_refused() -> None:
+def test_taylor_mode_by_the_rule_for_tangents() -> None:
     x, v = tg.tensor(2.0), tg.tensor(1.0)
-    with pytest.raises(tg.UnsupportedError, match=r"MulScaled.*taylor"):
-        tg.func.taylor(lambda x: MulScaled.apply(x, x, 1.0), (x,), (v,), order=3)
+    out, derivatives = tg.func.taylor(lambda x: MulScaled.apply(x, x, 1.5), (x,), (v,), order=3)
+    assert (out.item(), [d.item() for d in derivatives]) == (6.0, [6.0, 3.0, 0.0])
+    with pytest.raises(RuntimeError, match="jvp"):
+        tg.func.taylor(Exp.apply, (x,), (v,), order=2)
+    assert not tg._C._any_level_open()
+
+
+def test_an_input_written_in_place_moves_along_a_curve() -> None:
+    class Twice(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x.mul_(2)
+
+        @staticmethod
+        def jvp(ctx, tangent):
+            return tangent * 2
+
+    def f(x: Any) -> Any:
+        y = x**3
+        assert Twice.apply(y) is y
+        return y
+
+    out, derivatives = tg.func.taylor(f, (tg.tensor(2.0),), (tg.tensor(1.0),), order=3)
+    assert (out.item(), [d.item() for d in derivatives]) == (16.0, [24.0, 24.0, 12.0])
 
 
 def test_an_output_kept_as_an_attribute_is_collected() -> None:

@@ -133,22 +133,90 @@ def test_derivatives_of_circular_functions_of_large_numbers(x: float, dtype: Any
         assert_close(func.laplacian(function)(at), [second], rtol=tolerance, atol=0)
 
 
-def test_a_custom_function_is_refused() -> None:
-    """Its jvp says nothing of second derivatives."""
+class Cube(tg.autograd.Function):
+    """x^3 s, by a rule of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Any, scale: Any) -> Any:
+        return x * x * x * scale
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.scale = inputs[1]
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Any, _: Any) -> Any:
+        return 3 * ctx.scale * ctx.saved_tensors[0] ** 2 * tangent
+
+
+class Exp(tg.autograd.Function):
+    """exp(x), whose rule reads the result; and a count that has no derivative."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Any) -> Any:
+        return x.exp(), (x > 0).sum()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(output[0])
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Any) -> Any:
+        return ctx.saved_tensors[0] * tangent, None
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_a_custom_function_moves_along_curves(order: int) -> None:
+    def custom(x: Any) -> Any:
+        return (Cube.apply(x.sin(), 0.5) * Exp.apply(x)[0]).sum(-1)
+
+    def plain(x: Any) -> Any:
+        return (0.5 * x.sin() ** 3 * x.exp()).sum(-1)
+
+    x, direction = normal(4, 3), normal(4, 3)
+    ours = func.taylor(custom, (x,), (direction,), order)
+    theirs = func.taylor(plain, (x,), (direction,), order)
+    for a, b in zip(ours[1], theirs[1], strict=True):
+        assert_close(a, b)
+
+
+def test_a_custom_function_has_a_laplacian() -> None:
+    def custom(x: Any) -> Any:
+        return (Cube.apply(x.sin(), 0.5) * Exp.apply(x)[0]).sum(-1)
+
+    def plain(x: Any) -> Any:
+        return (0.5 * x.sin() ** 3 * x.exp()).sum(-1)
+
+    x = normal(3)
+    assert_close(func.laplacian(custom)(x), func.laplacian(plain)(x))
+    both = func.vmap(func.laplacian(custom))(normal(4, 3))
+    assert_close(both, func.vmap(func.laplacian(plain))(normal(4, 3)))
+    nested = func.jvp(func.laplacian(custom), (x,), (normal(3),))[1]
+    assert_close(nested, func.jvp(func.laplacian(plain), (x,), (normal(3),))[1])
+
+
+def test_a_custom_function_that_saves_what_it_computed_is_refused() -> None:
+    """The derivative of that is not known: jvp alone is right, not what it would be there."""
 
     class Square(tg.autograd.Function):
         @staticmethod
-        def forward(x: Any) -> Any:
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_forward(2 * x)
             return x * x
 
         @staticmethod
-        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-            ctx.save_for_backward(*inputs)
-
-        @staticmethod
         def jvp(ctx: Any, tangent: Any) -> Any:
-            return 2 * ctx.saved_tensors[0] * tangent
+            return ctx.saved_tensors[0] * tangent
 
-    with pytest.raises(NotImplementedError, match="custom function has no rule"):
-        func.laplacian(Square.apply)(normal(3))
+    x = normal(3)
+    assert_close(func.jvp(Square.apply, (x,), (x,))[1], 2 * x * x)
+    with pytest.raises(NotImplementedError, match="neither an input nor an output"):
+        func.laplacian(Square.apply)(x)
+    with pytest.raises(NotImplementedError, match="return it as an output"):
+        func.taylor(Square.apply, (x,), (x,), 2)
     assert not tg._C._any_level_open()

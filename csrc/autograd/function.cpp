@@ -188,88 +188,155 @@ class FunctionRecorder {
   static Applied apply_with_tangents(FunctionCall& call, const std::vector<Tensor>& inputs) {
     int level = -1;
     for (const Tensor& input : inputs) level = std::max(level, highest_level(input));
-    std::vector<Tensor> stripped, tangents;
-    for (const Tensor& input : inputs) {
-      tangents.push_back(level >= 0 ? tangent_at(input, level) : Tensor());
-      stripped.push_back(input);
-      if (level < 0 && input->has(TensorImpl::kHasTangent)) {
-        // Only tangents of levels that were left: drop them all.
-        stripped.back() = strip_tangent(input, -1);
-        meta(stripped.back()).extra->tangents.clear();
-        stripped.back()->set(TensorImpl::kHasTangent, false);
-      } else if (tangents.back().defined()) {
-        stripped.back() = strip_tangent(input, level);
-      }
+    if (level < 0) return apply(call, without_tangents(inputs));
+    const bool series = taylor_order(level) >= 0, laplacian = laplacian_batch(level) >= 0;
+    Moving moving{call, series || laplacian, {}, {}};
+    const TangentCallbacks callbacks = callbacks_of(moving);
+    Applied result;
+    if (series) {
+      result.outputs = enter_with_series(Borrowed(inputs), level, callbacks);
+    } else if (laplacian) {
+      result.outputs = enter_with_laplacian(Borrowed(inputs), level, callbacks);
+    } else {
+      result.outputs = enter_dual(inputs, level, moving);
     }
-    if (level < 0) return apply(call, stripped);
-    if (taylor_order(level) >= 0 || laplacian_batch(level) >= 0) {
-      throw UnsupportedError(core::text(
-          call.name(),
-          ": a custom function has no rule for taylor() and laplacian(); nest jvp or grad"));
-    }
-    ++call.tangent_levels_;
-    Applied result = apply(call, stripped);
-    --call.tangent_levels_;
-    if (!result.node) {
-      prepare(call, result, stripped);
+    result.node = moving.below.node;
+    give_back_dirty(moving, result, inputs, level);
+    if (call.tangent_levels_ == 0) {
       FunctionNode& node = *result.node->as_function();
-      node.forward_inputs_ = stripped;
-      node.forward_outputs_ = result.outputs;
+      for (auto* list : {&node.to_save, &node.to_save_for_forward, &node.forward_inputs_,
+                         &node.forward_outputs_, &node.forward_non_differentiable_})
+        list->clear();
     }
-    push(call, result, stripped, std::move(tangents), level);
-    give_back_dirty(result, inputs, stripped, level);
     return result;
   }
 
-  static void push(FunctionCall& call, Applied& result, const std::vector<Tensor>& inputs,
-                   std::vector<Tensor> tangents, int level) {
-    FunctionNode& node = *result.node->as_function();
+  /// Only tangents of levels that were left are with them: drops them all.
+  static std::vector<Tensor> without_tangents(const std::vector<Tensor>& inputs) {
+    std::vector<Tensor> stripped = inputs;
+    for (Tensor& each : stripped) {
+      if (!each->has(TensorImpl::kHasTangent)) continue;
+      each = strip_tangent(each, -1);
+      meta(each).extra->tangents.clear();
+      each->set(TensorImpl::kHasTangent, false);
+    }
+    return stripped;
+  }
+
+  /// A call whose inputs move along tangents of one level: what it got and gave below that level.
+  struct Moving {
+    FunctionCall& call;
+    bool higher;  // jvp is differentiated in turn
+    std::vector<Tensor> inputs;
+    Applied below;
+  };
+
+  static TangentCallbacks callbacks_of(Moving& moving) {
+    TangentCallbacks callbacks{};
+    callbacks.rule = &moving;
+    callbacks.run = [](void* self, Inputs stripped) {
+      return run_below(*static_cast<Moving*>(self), stripped);
+    };
+    callbacks.push = [](void* self, const Push& push) {
+      return tangents_of(*static_cast<Moving*>(self), push);
+    };
+    callbacks.masks = [](void*, unsigned) { return SavedMasks{~0u, ~0u}; };
+    callbacks.curved = [](void*, unsigned) { return true; };
+    callbacks.name = "a custom function";
+    return callbacks;
+  }
+
+  static std::vector<Tensor> run_below(Moving& moving, Inputs stripped) {
+    FunctionCall& call = moving.call;
+    moving.inputs.clear();
+    for (int i = 0; i < stripped.size(); ++i) moving.inputs.push_back(stripped[i]);
+    ++call.tangent_levels_;
+    moving.below = apply(call, moving.inputs);
+    --call.tangent_levels_;
+    if (!moving.below.node) {
+      prepare(call, moving.below, moving.inputs);
+      FunctionNode& node = *moving.below.node->as_function();
+      node.forward_inputs_ = moving.inputs;
+      node.forward_outputs_ = moving.below.outputs;
+    }
+    return moving.below.outputs;
+  }
+
+  static std::vector<Tensor> enter_dual(const std::vector<Tensor>& inputs, int level,
+                                        Moving& moving) {
+    std::vector<Tensor> stripped, tangents;
+    for (const Tensor& input : inputs) {
+      tangents.push_back(tangent_at(input, level));
+      stripped.push_back(tangents.back().defined() ? strip_tangent(input, level) : input);
+    }
+    const Borrowed primal(stripped);
+    std::vector<Tensor> outputs = run_below(moving, primal);
+    const std::vector<Tensor> pushed = tangents_of(moving, Push{primal, outputs, tangents});
+    for (size_t i = 0; i < pushed.size(); ++i) {
+      if (pushed[i].defined()) set_tangent(outputs[i], level, pushed[i]);
+    }
+    return outputs;
+  }
+
+  /// What the function's jvp makes of tangents, at the levels of what `push` holds.
+  static std::vector<Tensor> tangents_of(Moving& moving, const Push& push) {
+    FunctionCall& call = moving.call;
+    FunctionNode& node = *moving.below.node->as_function();
     node.jvp_saved_.clear();
     for (const Tensor& each :
          node.to_save_for_forward.empty() ? node.to_save : node.to_save_for_forward) {
       const int input = each.defined() ? find(node.forward_inputs_, each) : -1;
       const int output = each.defined() ? find(node.forward_outputs_, each) : -1;
-      node.jvp_saved_.push_back(output >= 0  ? result.outputs[static_cast<size_t>(output)]
-                                : input >= 0 ? inputs[static_cast<size_t>(input)]
+      if (moving.higher && input < 0 && output < 0 && each.defined() &&
+          is_floating_point(each.dtype())) {
+        throw UnsupportedError(core::text(
+            call.name(), ": saves a ", core::describe(each),
+            " that is neither an input nor an output, so that the derivatives of its jvp, which "
+            "taylor() and laplacian() take, would lack a part; return it as an output"));
+      }
+      node.jvp_saved_.push_back(output >= 0  ? push.output(output)
+                                : input >= 0 ? push.input(input)
                                              : each);
     }
-    for (size_t i = 0; node.materialize && i < tangents.size(); ++i) {
-      if (!tangents[i].defined() && is_floating_point(inputs[i].dtype()))
-        tangents[i] = zeros(inputs[i].sizes(), inputs[i].dtype());
+    std::vector<Tensor> tangents = node.materialize ? fill_tangents(push) : push.tangents;
+    for (int i = 0; i < push.inputs.size(); ++i) {
+      if (!is_floating_point(push.input(i).dtype())) tangents[static_cast<size_t>(i)] = Tensor();
     }
     node.in_jvp_ = true;
-    const std::vector<Tensor> pushed = call.jvp(node, std::move(tangents));
+    std::vector<Tensor> pushed = call.jvp(node, std::move(tangents));
     node.in_jvp_ = false;
     node.jvp_saved_.clear();
-    if (pushed.size() != result.outputs.size()) {
+    if (pushed.size() != push.outputs.size()) {
       throw GradError(core::text(call.name(),
                                  ": jvp returned an incorrect number of tangents "
                                  "(expected ",
-                                 result.outputs.size(), ", got ", pushed.size(), ")"));
+                                 push.outputs.size(), ", got ", pushed.size(), ")"));
     }
     for (size_t i = 0; i < pushed.size(); ++i) {
-      const Tensor &output = result.outputs[i], &tangent = pushed[i];
-      if (!tangent.defined() || !output.defined() || !is_floating_point(output.dtype())) continue;
+      const Tensor& output = push.outputs[i];
+      Tensor& tangent = pushed[i];
+      if (!tangent.defined()) continue;
+      if (!output.defined() || !is_floating_point(output.dtype()) ||
+          find(node.forward_non_differentiable_, node.forward_outputs_[i]) >= 0) {
+        tangent = Tensor();
+        continue;
+      }
       if (!(tangent.sizes() == output.sizes()) || tangent.dtype() != output.dtype()) {
         throw ShapeError(core::text(call.name(), ": jvp returned a ", core::describe(tangent),
                                     " as the tangent of output ", i, ", a ",
                                     core::describe(output)));
       }
-      if (find(node.forward_non_differentiable_, node.forward_outputs_[i]) < 0)
-        set_tangent(output, level, tangent);
     }
-    if (call.tangent_levels_ == 0) {
-      for (auto* list : {&node.to_save, &node.to_save_for_forward, &node.forward_inputs_,
-                         &node.forward_outputs_, &node.forward_non_differentiable_})
-        list->clear();
-    }
+    return pushed;
   }
 
   /// forward() wrote into an input without its tangent: the caller's own tensor follows.
-  static void give_back_dirty(Applied& result, const std::vector<Tensor>& inputs,
-                              const std::vector<Tensor>& stripped, int level) {
-    for (Tensor& output : result.outputs) {
-      const int input = output.defined() ? find(stripped, output) : -1;
+  static void give_back_dirty(const Moving& moving, Applied& result,
+                              const std::vector<Tensor>& inputs, int level) {
+    for (size_t i = 0; i < result.outputs.size(); ++i) {
+      const Tensor& written = moving.below.outputs[i];
+      const int input = written.defined() ? find(moving.inputs, written) : -1;
+      Tensor& output = result.outputs[i];
       if (input < 0 || output.is_same(inputs[static_cast<size_t>(input)])) continue;
       const Tensor& original = inputs[static_cast<size_t>(input)];
       if (original->base) {
@@ -278,7 +345,8 @@ class FunctionRecorder {
       }
       Edge edge = gradient_edge(output);
       if (edge.node) set_edge(original, std::move(edge.node), edge.output);
-      set_tangent(original, level, tangent_at(output, level));
+      set_tangent(original, level, {});
+      set_series(original, level, series_at(output, level));
       output = original;
     }
   }

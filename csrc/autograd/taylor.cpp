@@ -79,9 +79,10 @@ class Curves {
       }
     }
     std::vector<Tensor> outputs;
-    for (const Series& series : y_)
-      outputs.push_back(is_floating_point(series[0].dtype()) ? with_series(series, level_, order_)
-                                                             : series[0]);
+    for (const Series& series : y_) {
+      const bool moves = series[0].defined() && is_floating_point(series[0].dtype());
+      outputs.push_back(moves ? with_series(series, level_, order_) : series[0]);
+    }
     return outputs;
   }
 
