@@ -723,6 +723,40 @@ def test_a_terminal_gets_a_bar():
     assert shown.count(b"epoch ") == 3
 
 
+NOTEBOOK = """
+    import sys, types
+    shown = []
+    class Widget:
+        def __init__(self, *args, **kwargs):
+            self.__dict__.update(kwargs)
+            self.layout = self.style = types.SimpleNamespace()
+            self.value, self.bar_style = 0, ""
+        def close(self):
+            pass
+    shell = types.SimpleNamespace(config={"IPKernelApp": {}})
+    modules = {
+        "IPython": {"get_ipython": lambda: shell},
+        "IPython.display": {"display": shown.append},
+        "ipywidgets": {"HTML": Widget, "FloatProgress": Widget, "HBox": Widget},
+        "ipykernel.zmqshell": {},
+    }
+    for name, content in modules.items():
+        sys.modules[name] = types.ModuleType(name)
+        sys.modules[name].__dict__.update(content)
+"""
+
+
+def test_a_notebook_gets_a_widget():
+    pytest.importorskip("tqdm")
+    report = """
+    text, bar, _ = shown[0].children
+    print(len(shown), bar.value, bar.max)
+    """
+    *lines, last = run_python(NOTEBOOK + RUN + report).splitlines()
+    assert [line[:10] for line in lines] == ["epoch 1/3 ", "epoch 2/3 ", "epoch 3/3 "]
+    assert last == "1 48 48"
+
+
 def test_a_stream_has_no_length(capsys):
     class Stream(IterableDataset):
         def __iter__(self):

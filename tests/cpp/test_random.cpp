@@ -1,10 +1,13 @@
 // Philox against the known-answer vectors that its authors publish (Random123, kat_vectors), and
 // the vectorised chunks against the plain block function.
 #include <array>
+#include <atomic>
 #include <cmath>
+#include <thread>
 #include <vector>
 
 #include "check.h"
+#include "forks.h"
 #include "kernels/random.h"
 #include "tapegrad/ops.h"
 #include "tapegrad/parallel.h"
@@ -99,6 +102,26 @@ TEST(a_permutation_holds_every_number_once) {
   std::vector<int> seen(1000, 0);
   for (int64_t i = 0; i < 1000; ++i) ++seen[static_cast<size_t>(p.data_ptr<int64_t>()[i])];
   for (const int count : seen) CHECK_EQ(count, 1);
+}
+
+TEST(forks_while_another_thread_draws) {
+  Generator own;
+  std::atomic<bool> going{true};
+  std::thread other([&] {
+    while (going) {
+      default_generator().reserve(1);
+      own.reserve(1);
+    }
+  });
+  for (int i = 0; i < 40; ++i) {
+    CHECK(in_child([&] {
+      const uint64_t before = own.offset();
+      own.reserve(2);
+      return own.offset() == before + 2 && rand({4}).numel() == 4;
+    }));
+  }
+  going = false;
+  other.join();
 }
 
 }  // namespace

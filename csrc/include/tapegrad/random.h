@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 
 #include "tapegrad/export.h"
 
@@ -15,6 +14,8 @@ class TAPEGRAD_API Generator {
   static constexpr uint64_t kDefaultSeed = 67280421310721;
 
   explicit Generator(uint64_t seed = kDefaultSeed) : seed_(seed) {}
+  Generator(const Generator&) = delete;
+  Generator& operator=(const Generator&) = delete;
   void manual_seed(uint64_t seed);
   /// A seed from the operating system; returns it.
   uint64_t seed();
@@ -30,7 +31,6 @@ class TAPEGRAD_API Generator {
   Draw reserve(uint64_t count);
 
  private:
-  mutable std::mutex mutex_;
   uint64_t seed_;
   uint64_t offset_ = 0;
 };
