@@ -229,3 +229,43 @@ def test_a_loop_keeps_memory_flat(name: str) -> None:
         """
     )
     assert int(out) < 4_000  # KiB
+
+
+# --- 20: one kept kernel a shape -----------------------------------------------------------------
+
+
+@pytest.mark.footprint
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [
+        ("float32", "w.shape[1], 20 + i % 500, w.shape[0], i // 500"),
+        ("bfloat16", "64 + i % 60, 64, 70 + i // 60, None"),
+    ],
+)
+def test_memory_levels_off_over_shapes_without_end(kind: str, shape: str) -> None:
+    """The library below keeps code for the first 4096 shapes; those after add next to nothing, and
+    are computed as well. (Kept too, 1500 of them would take 15 MB or more.)"""
+    out = run_python(
+        f"""
+        import tapegrad as tg
+        tg.set_num_threads(1)
+        w = tg.randn(16, 16, 3)
+        def resident():
+            with open("/proc/self/statm") as f:
+                return int(f.read().split()[1]) * 4
+        def compute(i, dtype):
+            rows, inner, columns, batch = {shape}
+            if batch is None:
+                a, b = tg.ones(rows, inner, dtype=dtype), tg.ones(inner, columns, dtype=dtype)
+                return a @ b
+            x = tg.arange(float(rows * inner)).reshape(1, rows, inner).cos().to(dtype)
+            return tg.nn.functional.conv1d(x.expand(batch + 1, rows, inner), w.to(dtype))
+        for i in range(6000):
+            if i == 4500:
+                before = resident()
+            y = compute(i, tg.{kind})
+        print(resident() - before)
+        assert tg.allclose(y.double(), compute(i, tg.float64), atol=1e-4)
+        """
+    )
+    assert int(out) < 8_000  # KiB

@@ -8,11 +8,14 @@
 #include <atomic>
 #include <cstddef>
 #include <dnnl.hpp>
+#include <functional>
 #include <mutex>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "core/parallel.h"
+#include "kernels/kept_kernels.h"
 
 namespace tapegrad::kernels {
 namespace {
@@ -51,6 +54,17 @@ dnnl::matmul::primitive_desc describe(const MatmulArgs& args, int64_t rows) {
   const auto c = matrix(rows, args.n, args.c_row, 1);
   if (!args.has_bias) return {engine(), a, b, c, attributes};
   return {engine(), a, b, matrix(1, args.n, args.n, 1), c, attributes};
+}
+
+/// See Note [Kernels that are never freed].
+bool may_prepare(const MatmulArgs& args, int64_t rows) {
+  constexpr size_t kMostKept = 4096;
+  static auto* const kept = new KeptKernels(kMostKept);  // never destroyed
+  const int64_t shape[] = {rows,       args.n,     args.k,     args.a_row,   args.a_col,
+                           args.b_row, args.b_col, args.c_row, args.has_bias};
+  const std::string_view bytes(reinterpret_cast<const char*>(shape), sizeof shape);
+  const std::scoped_lock lock(preparation);
+  return kept->allow(std::hash<std::string_view>()(bytes));
 }
 
 struct Piece {
@@ -98,6 +112,7 @@ bool multiply_bfloat16(void* const* data, const MatmulArgs& args) {
   constexpr int64_t kItem = 2;
   const int64_t strips = (args.m + kRows - 1) / kRows;
   const int64_t last_rows = args.m - (strips - 1) * kRows;
+  if (!may_prepare(args, last_rows) || (strips > 1 && !may_prepare(args, kRows))) return false;
   const auto make = [&](int64_t rows) {
     const std::scoped_lock lock(preparation);
     const core::LibraryThreads one(1);  // oneDNN plans for the threads that there are now

@@ -20,6 +20,7 @@
 #include "core/allocator.h"
 #include "core/parallel.h"
 #include "kernels/contraction_bfloat16.h"
+#include "kernels/kept_kernels.h"
 
 namespace tapegrad::kernels {
 namespace {
@@ -131,15 +132,25 @@ BackwardWeights describe_weights(const Description& d, const Forward& hint) {
           d.dilations, d.before, d.after, hint,     d.attributes, true};
 }
 
-/// Reference implementations are there for completeness, not for use.
 template <class PrimitiveDesc>
-bool is_fast(const PrimitiveDesc& pd) {
-  return pd && std::string_view(pd.impl_info_str()).find("ref") == std::string_view::npos;
+bool is_called(const PrimitiveDesc& pd, std::string_view name) {
+  return std::string_view(pd.impl_info_str()).find(name) != std::string_view::npos;
+}
+
+/// Reference implementations are there for completeness, not for use. Without `kept`, those of Note
+/// [Kernels that are never freed] are left out.
+template <class PrimitiveDesc>
+bool find_fast(PrimitiveDesc& pd, bool kept) {
+  if (!pd) return false;
+  while (!kept && is_called(pd, "brg")) {
+    if (!pd.next_impl()) return false;
+  }
+  return !is_called(pd, "ref");
 }
 
 /// Null where oneDNN has no fast code.
 std::shared_ptr<const Prepared> prepare(ConvolutionPass pass, const ConvolutionArgs& args,
-                                        bool has_bias) {
+                                        bool has_bias, bool kept) {
   const core::LibraryThreads one(1);  // oneDNN plans for the threads that there are now
   const auto weight_type =
       pass == ConvolutionPass::WeightGradient ? memory::data_type::f32 : type_of(args);
@@ -149,7 +160,7 @@ std::shared_ptr<const Prepared> prepare(ConvolutionPass pass, const ConvolutionA
   result->output = d.output;
   result->bias = d.bias;
   result->plain_weight = row_major(weight_sizes(args), weight_type);
-  const Forward forward = describe_forward(Description(args, has_bias, type_of(args)));
+  Forward forward = describe_forward(Description(args, has_bias, type_of(args)));
   if (!forward) return nullptr;
   const auto take = [&](const auto& pd, const memory::desc& weight, dnnl::primitive primitive) {
     result->weight = weight;
@@ -157,17 +168,16 @@ std::shared_ptr<const Prepared> prepare(ConvolutionPass pass, const ConvolutionA
     result->primitive = std::move(primitive);
   };
   if (pass == ConvolutionPass::Forward) {
-    if (!is_fast(forward)) return nullptr;
+    if (!find_fast(forward, kept)) return nullptr;
     take(forward, forward.weights_desc(), dnnl::convolution_forward(forward));
   } else if (pass == ConvolutionPass::InputGradient) {
-    const BackwardData pd(engine(), dnnl::algorithm::convolution_direct, d.input, d.weight,
-                          d.output, d.strides, d.dilations, d.before, d.after, forward,
-                          d.attributes, true);
-    if (!is_fast(pd)) return nullptr;
+    BackwardData pd(engine(), dnnl::algorithm::convolution_direct, d.input, d.weight, d.output,
+                    d.strides, d.dilations, d.before, d.after, forward, d.attributes, true);
+    if (!find_fast(pd, kept)) return nullptr;
     take(pd, pd.weights_desc(), dnnl::convolution_backward_data(pd));
   } else {
-    const BackwardWeights pd = describe_weights(d, forward);
-    if (!is_fast(pd)) return nullptr;
+    BackwardWeights pd = describe_weights(d, forward);
+    if (!find_fast(pd, kept)) return nullptr;
     take(pd, pd.diff_weights_desc(), dnnl::convolution_backward_weights(pd));
   }
   result->repacks = result->weight != result->plain_weight;
@@ -193,11 +203,14 @@ class Cache {
  public:
   static std::shared_ptr<const Prepared> get(ConvolutionPass pass, const ConvolutionArgs& args,
                                              bool has_bias) {
-    static Cache* cache = nullptr;  // never destroyed
     const Key key(pass, args, has_bias);
     const std::scoped_lock lock(preparation);
-    if (cache == nullptr) cache = new Cache;
-    return cache->find_or_prepare(key, pass, args, has_bias);
+    if (cache_ == nullptr) cache_ = new Cache;
+    return cache_->find_or_prepare(key, pass, args, has_bias);
+  }
+  static PreparedPasses size() {
+    const std::scoped_lock lock(preparation);
+    return {cache_ == nullptr ? 0 : cache_->entries_.size(), kCapacity};
   }
 
  private:
@@ -210,7 +223,7 @@ class Cache {
       entries_.splice(entries_.begin(), entries_, found->second);
       return found->second->second;
     }
-    entries_.emplace_front(key, prepare(pass, args, has_bias));
+    entries_.emplace_front(key, prepare(pass, args, has_bias, kept_.allow(Hash()(key))));
     places_.emplace(key, entries_.begin());
     if (entries_.size() > kCapacity) {
       places_.erase(entries_.back().first);
@@ -220,6 +233,8 @@ class Cache {
   }
 
   static constexpr size_t kCapacity = 256;
+  static constexpr size_t kMostKept = 4096;
+  static inline constinit Cache* cache_ = nullptr;  // never destroyed
   struct Key {
     int64_t values[27] = {};
     Key(ConvolutionPass pass, const ConvolutionArgs& a, bool has_bias) {
@@ -241,6 +256,7 @@ class Cache {
   };
   using Entry = std::pair<Key, std::shared_ptr<const Prepared>>;
 
+  KeptKernels kept_{kMostKept};
   std::list<Entry> entries_;
   std::unordered_map<Key, std::list<Entry>::iterator, Hash> places_;
 };
@@ -572,6 +588,8 @@ bool convolves_bfloat16(ConvolutionPass pass, const ConvolutionArgs& args, bool 
   return Pieces(pass, half, has_bias).usable();
 }
 
+PreparedPasses prepared_passes() { return Cache::size(); }
+
 bool convolve_by_onednn(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args) {
   if (args.dtype == DType::Float64) return false;
   return pass == ConvolutionPass::WeightGradient ? run_weight_gradient(data, args)
@@ -588,6 +606,8 @@ bool convolves_bfloat16(ConvolutionPass /*pass*/, const ConvolutionArgs& /*args*
                         bool /*has_bias*/) {
   return false;
 }
+
+PreparedPasses prepared_passes() { return {}; }
 
 bool convolve_by_onednn(ConvolutionPass /*pass*/, void* const* /*data*/,
                         const ConvolutionArgs& /*args*/) {

@@ -2,6 +2,8 @@
 // of other ways to convolve.
 #pragma once
 
+#include <cstddef>
+
 #include "kernels/convolution.h"
 
 namespace tapegrad::kernels {
@@ -15,5 +17,12 @@ bool convolves_bfloat16(ConvolutionPass pass, const ConvolutionArgs& args, bool 
 /// Runs a pass (data as in convolution.h); false, with nothing written, where another way is
 /// better.
 bool convolve_by_onednn(ConvolutionPass pass, void* const* data, const ConvolutionArgs& args);
+
+/// Passes that are kept ready, one a shape: how many now, and how many at most.
+struct PreparedPasses {
+  size_t count = 0;
+  size_t capacity = 0;
+};
+PreparedPasses prepared_passes();
 
 }  // namespace tapegrad::kernels

@@ -5,6 +5,8 @@
 
 #include "check.h"
 #include "forks.h"
+#include "kernels/convolution_onednn.h"
+#include "kernels/kept_kernels.h"
 #include "tapegrad/convolution.h"
 #include "tapegrad/error.h"
 #include "tapegrad/ops.h"
@@ -53,6 +55,26 @@ TEST(forks_while_another_thread_prepares) {
     CHECK(in_child([&] { return conv2d(ones({1, 1, 2, i + 1}), w).numel() == 2 * (i + 1); }));
   going = false;
   other.join();
+}
+
+// Lengths without end, as in sequences: what is kept for each levels off, and is made anew.
+TEST(what_is_prepared_for_each_shape_is_bounded) {
+  const Tensor w = ones({8, 8, 1, 3});
+  for (int64_t n = 3; n < 603; ++n) {
+    CHECK(value(sum(conv2d(ones({1, 8, 1, n}), w))) == 8 * 24 * static_cast<double>(n - 2));
+    const kernels::PreparedPasses passes = kernels::prepared_passes();
+    CHECK(passes.count <= passes.capacity);
+  }
+  const kernels::PreparedPasses passes = kernels::prepared_passes();
+  CHECK(passes.count == passes.capacity);
+  CHECK(value(sum(conv2d(ones({1, 8, 1, 3}), w))) == 8 * 24);
+}
+
+// See Note [Kernels that are never freed].
+TEST(the_first_shapes_are_kept_and_no_others) {
+  kernels::KeptKernels kept(2);
+  CHECK(kept.allow(7) && kept.allow(8) && kept.allow(7));
+  CHECK(!kept.allow(9) && kept.allow(8) && !kept.allow(9));
 }
 
 TEST(the_size_is_kept) {
