@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tapegrad as tg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 POINTS = 10
 
