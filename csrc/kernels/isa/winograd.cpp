@@ -120,6 +120,8 @@ struct Rooms {
   }
 };
 
+constexpr int64_t kAhead = 10;  // pixels
+
 /// Rows of `input` from tiles of the image; 0 times what was not finite is left in `check`.
 void spread_inputs(const WinogradArgs& a, const Rooms& rooms, const float* image, int64_t first,
                    int64_t tiles, V& check) {
@@ -130,6 +132,10 @@ void spread_inputs(const WinogradArgs& a, const Rooms& rooms, const float* image
                                  place.x - a.padding[1], rooms.zeros, at);
     float* row = rooms.input + t * rooms.input_row;
     for (int64_t c = 0; c < a.channels; c += kW) {
+      // The pixels that are new some tiles further: lines are too short to be foreseen.
+      for (int k = 8; k < 16; ++k) {
+        if (k % 4 < 2) __builtin_prefetch(at[k] + kAhead * a.channels + c);
+      }
       V half[4][4];
 #pragma GCC unroll 4
       for (int j = 0; j < 4; ++j) {
