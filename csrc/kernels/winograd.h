@@ -41,7 +41,7 @@ struct WinogradWeights {
 };
 
 constexpr int64_t kWinogradRows = 8;
-constexpr int64_t kWinogradPad = 16;  // rows do not start at the same place of the cache
+constexpr int64_t kWinogradPad = 16;  // rows and places do not start at the same place of the cache
 /// Tiles that are done at once: a multiple of kWinogradRows.
 constexpr int64_t winograd_chunk(const WinogradArgs& args) {
   constexpr int64_t kFloats = int64_t{96} << 10;  // the second-level cache holds them
@@ -53,7 +53,8 @@ constexpr int64_t winograd_chunk(const WinogradArgs& args) {
 constexpr size_t winograd_scratch(const WinogradArgs& args) {
   const int64_t tile = kWinogradPlaces * (args.channels + args.outputs + 2 * kWinogradPad);
   const int64_t zeros = args.channels < args.outputs ? args.outputs : args.channels;
-  return static_cast<size_t>(winograd_chunk(args) * tile + zeros) * sizeof(float);
+  const int64_t pads = 2 * kWinogradPlaces * kWinogradPad;
+  return static_cast<size_t>(winograd_chunk(args) * tile + pads + zeros) * sizeof(float);
 }
 
 // data: the transformed weight (outputs x channels at each place), the weight, whether one is not

@@ -111,8 +111,8 @@ struct Rooms {
       : zeros(scratch),
         input_row(a.channels + kWinogradPad),
         output_row(a.outputs + kWinogradPad),
-        input_place(winograd_chunk(a) * input_row),
-        output_place(winograd_chunk(a) * output_row) {
+        input_place(winograd_chunk(a) * input_row + kWinogradPad),
+        output_place(winograd_chunk(a) * output_row + kWinogradPad) {
     const int64_t most = a.channels < a.outputs ? a.outputs : a.channels;
     input = zeros + most;
     output = input + kPlaces * input_place;
