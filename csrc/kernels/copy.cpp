@@ -110,16 +110,26 @@ void run_item_repeat(void* const* data, const StridedCopy& p) {
 void move_rows(void* const* data, const StridedCopy& p, int64_t begin, int64_t end) {
   const auto size = static_cast<int64_t>(item_size(p.to));
   const MoveLoop move = convert_loops().move[std::countr_zero(static_cast<unsigned>(size))];
-  const int inner = p.plan.ndim - 1;
+  const int inner = p.plan.ndim - 1, outer = inner - 1;
+  const int64_t row = inner < 0 ? 1 : p.plan.sizes[inner];
+  const int64_t to_stride = inner < 0 ? 1 : p.plan.strides[0][inner];
+  const int64_t from_stride = inner < 0 ? 1 : p.plan.strides[1][inner];
+  const int64_t to_step = outer < 0 ? 0 : p.plan.strides[0][outer] * size;
+  const int64_t from_step = outer < 0 ? 0 : p.plan.strides[1][outer] * size;
   PlanWalker walker(p.plan, begin);
   for (int64_t at = begin; at < end;) {
-    const int64_t n = std::min(end - at, walker.row_left());
-    move(static_cast<const char*>(data[1]) + walker.offset(1) * size,
-         inner < 0 ? 1 : p.plan.strides[1][inner],
-         static_cast<char*>(data[0]) + walker.offset(0) * size,
-         inner < 0 ? 1 : p.plan.strides[0][inner], n);
-    walker.advance(n);
-    at += n;
+    char* to = static_cast<char*>(data[0]) + walker.offset(0) * size;
+    const char* from = static_cast<const char*>(data[1]) + walker.offset(1) * size;
+    const bool whole = outer >= 0 && walker.row_left() == row && end - at >= row;
+    const int64_t n = whole ? row : std::min(end - at, walker.row_left());
+    const int64_t rows = whole ? std::min(walker.rows_left(), (end - at) / row) : 1;
+    for (int64_t r = 0; r < rows; ++r)
+      move(from + r * from_step, from_stride, to + r * to_step, to_stride, n);
+    if (whole)
+      walker.advance_rows(rows);
+    else
+      walker.advance(n);
+    at += n * rows;
   }
 }
 

@@ -46,6 +46,25 @@ struct FlipRule : autograd::Rule {
   void pull(Pull& p) const { p.set(0, flip(p.grad(), dims)); }
 };
 
+/// Moved on by `by` places along dim; those beyond the end come in at the start.
+struct RollRule : autograd::Rule {
+  static constexpr const char* name = "Roll";
+  static constexpr bool linear = true;
+  int64_t dim;
+  int64_t by;  // in (0, size)
+  RollRule shifted() const { return {{}, dim + 1, by}; }
+  Tensor forward(Inputs in) const {
+    const Tensor x = in[0].detach();
+    const int64_t rest = x.size(dim) - by;
+    const Tensor parts[] = {narrow(x, dim, rest, by), narrow(x, dim, 0, rest)};
+    return cat(TensorList(parts, 2), dim);
+  }
+  void pull(Pull& p) const {
+    const Tensor g = p.grad();
+    p.set(0, autograd::enter(RollRule{{}, dim, g.size(dim) - by}, g));
+  }
+};
+
 Dims distinct_dims(const char* op, const Tensor& input, IntSpan dims) {
   Dims result;
   for (const int64_t given : dims) {
@@ -183,8 +202,7 @@ Tensor roll(const Tensor& input, IntSpan shifts, IntSpan dims) {
     const int64_t size = input.sizes()[static_cast<size_t>(dim)];
     const int64_t by = ((shifts[i] % size) + size) % size;
     if (by == 0) continue;
-    const Tensor parts[] = {narrow(result, dim, size - by, by), narrow(result, dim, 0, size - by)};
-    result = cat(TensorList(parts, 2), dim);
+    result = autograd::enter(RollRule{{}, dim, by}, result);
   }
   return result.impl() == input.impl() ? clone(input) : result;
 }

@@ -49,6 +49,12 @@ void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
 #pragma omp simd
         for (int64_t i = begin; i < end; ++i) y[i] = lgamma_positive(x[i]);
       });
+    } else if constexpr (__is_same(Op, unary_elu)) {
+      map_positive(x, n, fast, [=](int64_t begin, int64_t end) {
+        const T scale = p[1];
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) y[i] = x[i] * scale;
+      });
     } else if constexpr (kCircular<Op>) {
       const RowParameters<long double> wide(parameters);
       map_block(x, n, fast, [=](int64_t begin, int64_t end) {

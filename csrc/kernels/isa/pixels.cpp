@@ -87,11 +87,18 @@ void run_pad(T* out, const T* in, const int32_t* tables, const PadImages& p) {
   const Padding<T> padding{p, rows + p.h_out, static_cast<T>(p.value)};
   core::parallel_for(0, p.outer * p.d_out * p.h_out, larger(1, kGrain / larger(1, p.w_out)),
                      [&](int64_t begin, int64_t end) {
+                       // Counted on: divisions would cost more than a short row.
+                       int64_t y = begin % p.h_out, z = begin / p.h_out % p.d_out;
+                       int64_t image = begin / (p.h_out * p.d_out);
                        for (int64_t t = begin; t < end; ++t) {
-                         const int64_t y = rows[t % p.h_out], z = planes[t / p.h_out % p.d_out];
-                         const int64_t image = t / (p.h_out * p.d_out);
-                         const T* from = in + ((image * p.d_in + z) * p.h_in + y) * p.w_in;
-                         padding.row(out + t * p.w_out, y < 0 || z < 0 ? nullptr : from);
+                         const bool inside = rows[y] >= 0 && planes[z] >= 0;
+                         const int64_t row = (image * p.d_in + planes[z]) * p.h_in + rows[y];
+                         padding.row(out + t * p.w_out, inside ? in + row * p.w_in : nullptr);
+                         if (++y < p.h_out) continue;
+                         y = 0;
+                         if (++z < p.d_out) continue;
+                         z = 0;
+                         ++image;
                        }
                      });
 }

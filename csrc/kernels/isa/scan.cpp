@@ -50,21 +50,41 @@ void sums(const Strip<T>& s, bool reverse) {
 }
 
 /// What products() and multiply_by_tail() below do, for a single column: the factors stay in
-/// registers.
+/// registers, and both chains of products run at once, as each step waits for the one before. In
+/// the first half they leave one factor of each result, after they have met they multiply it by
+/// the other.
 template <class T>
 void line_of_others(const Strip<T>& s) {
   using W = typename Wide<T>::Type;
-  W before = W(1);
-  for (int64_t r = 0; r < s.rows; ++r) {
-    s.y[r * s.y_stride] = static_cast<T>(before);
-    before = mul_wrapping(before, static_cast<W>(s.x[r * s.x_stride]));
+  W before = W(1), tail = s.g ? W(0) : W(1);
+  const auto x = [&s](int64_t r) { return static_cast<W>(s.x[r * s.x_stride]); };
+  const auto with_gradient = [&s](W value, int64_t r) {
+    return s.g ? add_wrapping(value, static_cast<W>(s.g[r * s.x_stride])) : value;
+  };
+  int64_t low = 0, high = s.rows - 1;
+  for (; low < high; ++low, --high) {
+    s.y[low * s.y_stride] = static_cast<T>(before);
+    before = mul_wrapping(before, x(low));
+    tail = with_gradient(tail, high);
+    s.y[high * s.y_stride] = static_cast<T>(tail);
+    tail = mul_wrapping(tail, x(high));
   }
-  W tail = s.g ? W(0) : W(1);
-  for (int64_t r = s.rows - 1; r >= 0; --r) {
-    if (s.g) tail = add_wrapping(tail, static_cast<W>(s.g[r * s.x_stride]));
-    T& y = s.y[r * s.y_stride];
-    y = static_cast<T>(mul_wrapping(static_cast<W>(y), tail));
-    tail = mul_wrapping(tail, static_cast<W>(s.x[r * s.x_stride]));
+  if (low == high) {
+    tail = with_gradient(tail, low);
+    s.y[low * s.y_stride] = static_cast<T>(mul_wrapping(before, tail));
+    before = mul_wrapping(before, x(low));
+    tail = mul_wrapping(tail, x(low));
+    ++low;
+    --high;
+  }
+  for (; high >= 0; ++low, --high) {
+    T& right = s.y[low * s.y_stride];
+    right = static_cast<T>(mul_wrapping(before, static_cast<W>(right)));
+    before = mul_wrapping(before, x(low));
+    tail = with_gradient(tail, high);
+    T& left = s.y[high * s.y_stride];
+    left = static_cast<T>(mul_wrapping(static_cast<W>(left), tail));
+    tail = mul_wrapping(tail, x(high));
   }
 }
 
