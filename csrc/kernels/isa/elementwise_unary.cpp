@@ -27,20 +27,66 @@ void zeta_loop(T* y, const T* g, const T* x, int64_t n, T s, T factor) {
   }
 }
 
+constexpr int64_t kLanes = 16;
+
+/// A line of n < kLanes elements, followed by copies of the first. Most are single numbers.
+template <class T>
+[[gnu::noinline]] const T* fill_lanes(T* lanes, const T* from, int64_t n) {
+  const T first = from[0];
+#pragma omp simd
+  for (int64_t i = 0; i < kLanes; ++i) lanes[i] = first;
+#pragma GCC unroll 1
+  for (int64_t i = 1; i < n; ++i) lanes[i] = from[i];
+  return lanes;
+}
+template <class R>
+[[gnu::noinline]] void store_lanes(R* to, const R* lanes, int64_t n) {
+  to[0] = lanes[0];
+#pragma GCC unroll 1
+  for (int64_t i = 1; i < n; ++i) to[i] = lanes[i];
+}
+
+/// y[i] = f(x[i], z[i]), or f(x[i], x[i]) without z, in whole vectors by a single loop: loops for
+/// what is left of a line would double the code. The last kLanes elements go first, into a buffer,
+/// as y may be x; then all but what is beyond the last multiple of kLanes.
+template <bool kHasZ, class R, class T, class F>
+[[gnu::always_inline]] inline void map_line(R* y, const T* x, const T* z, int64_t n, F f) {
+  R last[kLanes];
+  T x_line[kLanes], z_line[kLanes];
+  const bool is_short = n < kLanes;
+  if (n <= 0) return;
+  if (is_short) {
+    x = fill_lanes(x_line, x, n);
+    if (kHasZ) z = fill_lanes(z_line, z, n);
+  }
+  const int64_t whole = n & -kLanes, tail = is_short ? 0 : n - kLanes;
+  for (bool to_end = whole != n;; to_end = false) {
+    asm("" : "+r"(to_end));  // else the compiler makes a loop for each of the two rounds
+    const T* a = to_end ? x + tail : x;
+    const T* b = !kHasZ ? a : to_end ? z + tail : z;
+    R* to = to_end ? last : y;
+    const int64_t m = to_end ? kLanes : whole;
+    if (m < kLanes) __builtin_unreachable();
+#pragma omp simd
+    for (int64_t i = 0; i < m; ++i) to[i] = static_cast<R>(f(a[i], b[i]));
+    if (!to_end) break;
+    if (is_short) return store_lanes(y, last, n);
+  }
+  if (whole != n) __builtin_memcpy(y + tail, last, sizeof last);
+}
+
 template <class Op, class T>
 void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
                   const LoopParameters& parameters) {
   const RowParameters<T> p(parameters);
   const T* x = static_cast<const T*>(in[0]);
   if constexpr (Op::domain == Domain::Bool) {
-    auto* y = static_cast<unsigned char*>(out);
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) y[i] = static_cast<unsigned char>(Op::f(x[i], p));
+    map_line<false>(static_cast<unsigned char*>(out), x, x, n, [p](T a, T) { return Op::f(a, p); });
   } else {
     T* y = static_cast<T*>(out);
     const auto fast = [=](int64_t begin, int64_t end) {
-#pragma omp simd
-      for (int64_t i = begin; i < end; ++i) y[i] = Op::f(x[i], p);
+      map_line<false>(y + begin, x + begin, x + begin, end - begin,
+                      [p](T a, T) { return Op::f(a, p); });
     };
     if constexpr (kZeta<Op>) {
       zeta_loop<T>(y, nullptr, x, n, p[0], __is_same(Op, unary_polygamma) ? p[1] : T(1));
@@ -75,14 +121,13 @@ void pull_piece(T* r, const T* g, const T* saved, int64_t n, const RowParameters
     const T factor = kTrigamma ? T(-2) : p[__is_same(Op, unary_polygamma) ? 2 : 1];
     zeta_loop<T>(r, g, saved, n, kTrigamma ? T(3) : p[0] + T(1), factor);
   } else if constexpr (Op::saves == Saves::None) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), T(0), p);
+    map_line<false>(r, g, g, n, [p](T a, T) { return Op::pull(a, T(0), T(0), p); });
   } else if constexpr (kCircular<Op> && Op::saves == Saves::X) {
     map_block(
         saved, n,
         [=](int64_t begin, int64_t end) {
-#pragma omp simd
-          for (int64_t i = begin; i < end; ++i) r[i] = Op::pull(g[i], saved[i], T(0), p);
+          map_line<true>(r + begin, g + begin, saved + begin, end - begin,
+                         [p](T a, T x) { return Op::pull(a, x, T(0), p); });
         },
         [=](int64_t begin, int64_t end) {
           using Wide = long double;
@@ -91,11 +136,9 @@ void pull_piece(T* r, const T* g, const T* saved, int64_t n, const RowParameters
             r[i] = static_cast<T>(Op::pull(Wide(g[i]), Wide(saved[i]), Wide(0), none));
         });
   } else if constexpr (Op::saves == Saves::X) {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], saved[i], T(0), p);
+    map_line<true>(r, g, saved, n, [p](T a, T x) { return Op::pull(a, x, T(0), p); });
   } else {
-#pragma omp simd
-    for (int64_t i = 0; i < n; ++i) r[i] = Op::pull(g[i], T(0), saved[i], p);
+    map_line<true>(r, g, saved, n, [p](T a, T y) { return Op::pull(a, T(0), y, p); });
   }
 }
 
