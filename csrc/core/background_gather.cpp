@@ -1,6 +1,7 @@
 #include "core/background_gather.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <condition_variable>
@@ -119,6 +120,9 @@ class GatherThread {
   }
 
   void work() {
+    // It takes a processor that is idle, but does not push the step from its own when it wakes.
+    const sched_param priority{};
+    sched_setscheduler(0, SCHED_BATCH, &priority);
     std::unique_lock lock(mutex_);
     for (;;) {
       work_.wait(lock, [this] { return state_ == State::kOver || !tasks_.empty(); });
@@ -202,7 +206,8 @@ void BackgroundGather::start(const std::vector<RowCopy>& copies, std::vector<int
   withdraw();
   pieces_.clear();
   for (const RowCopy& copy : copies) {
-    const int64_t step = std::max<int64_t>(1, kPieceBytes / std::max<int64_t>(1, copy.row_bytes));
+    if (copy.row_bytes == 0) continue;  // the address of no bytes may be null
+    const int64_t step = std::max<int64_t>(1, kPieceBytes / copy.row_bytes);
     for (int64_t begin = 0; begin < count; begin += step)
       pieces_.push_back({copy, begin, std::min(count, begin + step)});
   }
