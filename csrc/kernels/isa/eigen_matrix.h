@@ -34,6 +34,35 @@ inline void for_each_matrix(int64_t batch, double work, F&& f) {
   });
 }
 
+// Note [Decompositions below v3]
+// Where v3 is there as well, the level below it serves old processors alone: it decomposes float32
+// matrices as float64 ones, and without divide and conquer, for half of the code and compile time.
+#if defined(__AVX2__) || !defined(TAPEGRAD_HAVE_V3)
+#define TAPEGRAD_ALL_DECOMPOSITIONS
+#endif
+
+/// `solve`, written for doubles, on `count` float arrays: on copies of those that have a size. What
+/// it leaves in those of the bits of `results` is copied back.
+template <class F>
+inline void through_double(void* const* data, const int64_t* sizes, int count, unsigned results,
+                           F&& solve) {
+  constexpr int kMost = 6;
+  Vector<double> copies[kMost];
+  void* wide[kMost];
+  for (int i = 0; i < count; ++i) {
+    wide[i] = data[i];
+    if (sizes[i] == 0 || data[i] == nullptr) continue;
+    copies[i] =
+        Eigen::Map<const Vector<float>>(static_cast<float*>(data[i]), sizes[i]).cast<double>();
+    wide[i] = copies[i].data();
+  }
+  solve(static_cast<void* const*>(wide));
+  for (int i = 0; i < count; ++i) {
+    if (wide[i] != data[i] && ((results >> i) & 1u) != 0)
+      Eigen::Map<Vector<float>>(static_cast<float*>(data[i]), sizes[i]) = copies[i].cast<float>();
+  }
+}
+
 inline double cube(int64_t n) {
   const auto x = static_cast<double>(n);
   return x * x * x;

@@ -17,11 +17,6 @@ void svd_solve(void* const* data, const LinalgArgs& args) { v3::svd_solve(data, 
 
 #else
 
-// Levels below v3 do without, and save two fifths of the code of this file.
-#if defined(__AVX2__) || !defined(TAPEGRAD_HAVE_V3)
-#define TAPEGRAD_DIVIDE_AND_CONQUER
-#endif
-
 #include <Eigen/Eigenvalues>
 #include <Eigen/SVD>
 
@@ -46,7 +41,7 @@ void eigh_all(void* const* data, const LinalgArgs& args) {
   });
 }
 
-#ifdef TAPEGRAD_DIVIDE_AND_CONQUER
+#ifdef TAPEGRAD_ALL_DECOMPOSITIONS
 constexpr int64_t kIterated = 256;  // above, divide and conquer makes vectors faster
 #else
 constexpr int64_t kIterated = INT64_MAX;
@@ -97,7 +92,7 @@ bool iterated_svd(const Matrix<T>& a, const SvdResult<T>& out) {
   return true;
 }
 
-#ifdef TAPEGRAD_DIVIDE_AND_CONQUER
+#ifdef TAPEGRAD_ALL_DECOMPOSITIONS
 template <class T>
 int32_t divided_svd(const Window<T>& a, const SvdResult<T>& out) {
   const int64_t m = a.rows(), n = a.cols(), size = m < n ? m : n;
@@ -126,7 +121,7 @@ int32_t svd_one(const Window<T>& a, const SvdResult<T>& out) {
                                                                out.v_columns, out.u_columns});
     if (done) return 0;
   }
-#ifdef TAPEGRAD_DIVIDE_AND_CONQUER
+#ifdef TAPEGRAD_ALL_DECOMPOSITIONS
   return divided_svd<T>(a, out);
 #else
   return 1;
@@ -151,12 +146,33 @@ void svd_all(void* const* data, const LinalgArgs& args) {
 
 }  // namespace
 
+#ifdef TAPEGRAD_ALL_DECOMPOSITIONS
+
 void eigh_solve(void* const* data, const LinalgArgs& args) {
   args.is_double ? eigh_all<double>(data, args) : eigh_all<float>(data, args);
 }
 void svd_solve(void* const* data, const LinalgArgs& args) {
   args.is_double ? svd_all<double>(data, args) : svd_all<float>(data, args);
 }
+
+#else  // Note [Decompositions below v3]
+
+void eigh_solve(void* const* data, const LinalgArgs& args) {
+  if (args.is_double) return eigh_all<double>(data, args);
+  const int64_t values = args.batch * args.rows, all = values * args.rows;
+  const int64_t sizes[] = {all, values, args.vectors ? all : 0, 0};
+  through_double(data, sizes, 4, 0b0110, [&](void* const* wide) { eigh_all<double>(wide, args); });
+}
+void svd_solve(void* const* data, const LinalgArgs& args) {
+  if (args.is_double) return svd_all<double>(data, args);
+  const int64_t m = args.rows, n = args.columns, batch = args.batch;
+  const int64_t sizes[] = {batch * m * n, args.vectors ? batch * m * args.q_columns : 0,
+                           batch * (m < n ? m : n), args.vectors ? batch * n * args.v_columns : 0,
+                           0};
+  through_double(data, sizes, 5, 0b01110, [&](void* const* wide) { svd_all<double>(wide, args); });
+}
+
+#endif
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA
 
