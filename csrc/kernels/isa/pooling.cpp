@@ -189,7 +189,7 @@ void max_plane_by_columns(const T* x, const T* end, T* y, int32_t* places, const
 
 /// `n` outputs of a row, up to kBlock, whose windows lie inside of it; `x` is the plane, shifted to
 /// the first window. As many as make a whole vector are computed, and the rest dropped.
-template <class T, int64_t kStride>
+template <class T, int64_t kStride, bool kPlaces>
 TAPEGRAD_INLINE void max_chunk(const T* x, T* y, int32_t* places, const PoolWindows& s,
                                const PoolRange& d, const PoolRange& h, int64_t n) {
   alignas(64) T best[kBlock];
@@ -209,17 +209,24 @@ TAPEGRAD_INLINE void max_chunk(const T* x, T* y, int32_t* places, const PoolWind
       for (int64_t j = 0; j < kBlock; ++j) {
         const bool take = takes(value[j * stride], best[j]);
         best[j] = take ? value[j * stride] : best[j];
-        at[j] = take ? k : at[j];
+        if constexpr (kPlaces) at[j] = take ? k : at[j];
       }
     }
   });
+  if (n == kBlock) {
+#pragma omp simd
+    for (int64_t j = 0; j < kBlock; ++j) y[j] = best[j];
+#pragma omp simd
+    for (int64_t j = 0; j < (kPlaces ? kBlock : 0); ++j) places[j] = at[j];
+    return;
+  }
   for (int64_t j = 0; j < n; ++j) y[j] = best[j];
-  for (int64_t j = 0; places && j < n; ++j) places[j] = at[j];
+  for (int64_t j = 0; kPlaces && j < n; ++j) places[j] = at[j];
 }
 
 /// The windows of a row that lie inside of it differ only by where they start. Returns from which
 /// output on they are to be computed one by one: see Note [Whole vectors in short rows].
-template <class T, int64_t kStride>
+template <class T, int64_t kStride, bool kPlaces>
 [[gnu::noinline]] int64_t max_inside(const T* x, const T* end, T* y, int32_t* places,
                                      const PoolWindows& s, const PoolInside& inside,
                                      const PoolRange& d, const PoolRange& h) {
@@ -229,10 +236,17 @@ template <class T, int64_t kStride>
   for (; j < inside.to; j += kBlock) {
     const T* from = x + j * stride - s.padding[2];
     if (from + reach >= end) return j;
-    max_chunk<T, kStride>(from, y + j, places ? places + j : nullptr, s, d, h,
-                          smaller(kBlock, inside.to - j));
+    max_chunk<T, kStride, kPlaces>(from, y + j, kPlaces ? places + j : nullptr, s, d, h,
+                                   smaller(kBlock, inside.to - j));
   }
   return inside.to;
+}
+
+template <class T, bool kPlaces>
+auto max_by_stride(const PoolWindows& s) {
+  return s.stride[2] == 1   ? &max_inside<T, 1, kPlaces>
+         : s.stride[2] == 2 ? &max_inside<T, 2, kPlaces>
+                            : &max_inside<T, 0, kPlaces>;
 }
 
 template <class T>
@@ -246,9 +260,7 @@ void max_plane(const T* x, const T* end, T* y, int32_t* places, const PoolWindow
     const PoolRange d = pool_range(s, 0, row / s.out[1]), h = pool_range(s, 1, row % s.out[1]);
     int64_t known = inside.from;  // the outputs from inside.from to here
     if (!one_by_one) {
-      const auto run = s.stride[2] == 1   ? &max_inside<T, 1>
-                       : s.stride[2] == 2 ? &max_inside<T, 2>
-                                          : &max_inside<T, 0>;
+      const auto run = at ? max_by_stride<T, true>(s) : max_by_stride<T, false>(s);
       known = run(x, end, y + to, at, s, inside, d, h);
     }
     for (int64_t j = 0; j < s.out[2]; ++j) {
