@@ -217,15 +217,18 @@ struct MatmulRule : autograd::Rule {
     const int64_t a_dim = a.defined() ? a.dim() : input_dim(0);
     const int64_t b_dim = b.defined() ? b.dim() : input_dim(1);
     Tensor g = p.grad();
+    // Nothing is summed where the other operand is a vector: an outer product, which elementwise
+    // multiplication writes at the speed of memory.
+    const bool scaled_a = p.needs(0) && b_dim == 1, scaled_b = p.needs(1) && a_dim == 1;
+    if (scaled_a) p.set(0, (a_dim == 1 ? g : unsqueeze(g, -1)) * b);
+    if (scaled_b) p.set(1, b_dim == 1 ? g * a : unsqueeze(a, -1) * unsqueeze(g, -2));
     if (b_dim == 1) g = unsqueeze(g, -1);
     if (a_dim == 1) g = unsqueeze(g, -2);
-    if (p.needs(0)) {
-      const Tensor transposed = b_dim == 1 ? unsqueeze(b, 0) : transpose(b, -2, -1);
-      Tensor ga = autograd::enter(MatmulRule{{}, op}, g, transposed);
+    if (p.needs(0) && !scaled_a) {
+      Tensor ga = autograd::enter(MatmulRule{{}, op}, g, transpose(b, -2, -1));
       p.set(0, a_dim == 1 ? squeeze(ga, -2) : ga);
     }
-    if (p.needs(1)) {
-      if (a_dim == 1) a = unsqueeze(a, 0);
+    if (p.needs(1) && !scaled_b) {
       Tensor gb;
       if (b_dim <= 2 && a_dim > 2) {
         gb = autograd::enter(MatmulRule{{}, op}, t(fold_rows(a)), fold_rows(g));
@@ -469,9 +472,34 @@ Tensor dot(const Tensor& input, const Tensor& tensor) {
   check_dims("dot", input, 1, tensor, 1);
   return enter_matmul("dot", input, tensor);
 }
+
+namespace {
+
+/// Of two vectors of one floating dtype. As a product of a row and a column it would have gradients
+/// of the size of the result, to be summed.
+struct OuterRule : autograd::Rule {
+  static constexpr const char* name = "Outer";
+  unsigned saves_inputs(unsigned needs) const {
+    return ((needs & 1) ? 2u : 0u) | ((needs & 2) ? 1u : 0u);
+  }
+  static Tensor product(const Tensor& a, const Tensor& b) {
+    return unsqueeze(a, -1) * unsqueeze(b, -2);
+  }
+  Tensor batch(const autograd::Batch& b) const { return product(b.front(0), b.front(1)); }
+  Tensor forward(Inputs in) const { return product(in[0].detach(), in[1].detach()); }
+  void pull(Pull& p) const {
+    if (p.needs(0)) p.set(0, mv(p.grad(), p.input(1)));
+    if (p.needs(1)) p.set(1, mv(transpose(p.grad(), 0, 1), p.input(0)));
+  }
+};
+
+}  // namespace
+
 Tensor outer(const Tensor& input, const Tensor& vec2) {
   check_dims("outer", input, 1, vec2, 1);
-  return unsqueeze(input, 1) * unsqueeze(vec2, 0);
+  if (input.dtype() == vec2.dtype() && is_floating_point(input.dtype()))
+    return autograd::enter(OuterRule{}, input, vec2);
+  return OuterRule::product(input, vec2);
 }
 
 Tensor linear(const Tensor& input, const Tensor& weight, const Tensor& bias) {
