@@ -16,14 +16,15 @@ namespace core {
 namespace {
 
 // Note [Size classes]
-// A request is rounded up to one of four sizes per power of two (64, 80, 96, 112, 128, 160, ...),
-// so at most a fifth is wasted, and blocks of a class are interchangeable. Each class keeps its
+// A request is rounded up to whole cache lines and one of eight sizes per power of two (..., 512,
+// 576, 640, ...), so of large ones at most a ninth is wasted: training fills memory with tensors of
+// 9 or 11 times a power of two. Blocks of a class are interchangeable. Each class keeps its
 // free blocks in a list threaded through the blocks themselves. Freed memory is kept until all
 // classes together hold cache_limit bytes; beyond that it goes back at once.
 constexpr size_t kAlignment = 64;
-constexpr int kStepBits = 2;
+constexpr int kStepBits = 3;
 constexpr int kLargestLog = 55;  // a request above 2^55 bytes is refused
-constexpr int kClassCount = ((kLargestLog - 6) << kStepBits) + 5;
+constexpr int kClassCount = ((kLargestLog - 6 + 1) << kStepBits) + 1;
 constexpr size_t kHugePage = size_t{2} << 20;
 
 struct SizeClass {
@@ -35,11 +36,18 @@ SizeClass size_class(size_t bytes) {
   if (bytes <= kAlignment) return {0, kAlignment};
   const int log = 63 - std::countl_zero(bytes - 1);  // 2^log < bytes <= 2^(log + 1)
   const size_t step = size_t{1} << (log - kStepBits);
-  const size_t rounded = ((bytes + step - 1) / step) * step;
-  const auto quarter = static_cast<int>((rounded - (size_t{1} << log)) / step);  // 1 .. 4
-  // Steps below the alignment share classes: round to whole cache lines.
-  const size_t aligned = (rounded + kAlignment - 1) / kAlignment * kAlignment;
-  return {((log - 6) << kStepBits) + quarter, aligned};
+  const size_t unit = step > kAlignment ? step : kAlignment;
+  const size_t rounded = (bytes + unit - 1) / unit * unit;
+  const auto steps = static_cast<int>((rounded - (size_t{1} << log)) / step);  // 1 .. 8
+  return {((log - 6) << kStepBits) + steps, rounded};
+}
+
+/// The bytes of a class.
+size_t class_bytes(int index) {
+  if (index == 0) return kAlignment;
+  const int log = ((index - 1) >> kStepBits) + 6;
+  const int steps = ((index - 1) & ((1 << kStepBits) - 1)) + 1;
+  return (size_t{1} << log) + (static_cast<size_t>(steps) << (log - kStepBits));
 }
 
 class Spinlock {
@@ -168,13 +176,7 @@ void empty_cache() {
     core::FreeBlock* block = list.head;
     list.head = nullptr;
     list.lock.unlock();
-    // The class's size follows from its index as in size_class().
-    const int log = (index - 1) / 4 + 6;
-    const int quarter = index == 0 ? 0 : (index - 1) % 4 + 1;
-    const size_t step = size_t{1} << (log - core::kStepBits);
-    const size_t rounded =
-        index == 0 ? core::kAlignment : (size_t{1} << log) + static_cast<size_t>(quarter) * step;
-    const size_t bytes = (rounded + core::kAlignment - 1) / core::kAlignment * core::kAlignment;
+    const size_t bytes = core::class_bytes(index);
     while (block) {
       core::FreeBlock* next = block->next;
       std::free(block);
