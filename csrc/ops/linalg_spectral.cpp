@@ -690,8 +690,8 @@ Raises:
 
 Example:
     >>> import tapegrad as tg
-    >>> tg.linalg.lstsq(tg.tensor([[1.], [1.]]), tg.tensor([[1.], [3.]])).solution
-    tensor([[2.0000]]))",
+    >>> tg.linalg.lstsq(tg.tensor([[1.], [1.]]), tg.tensor([[1.], [3.]])).solution.round(decimals=3)
+    tensor([[2.]]))",
     &lstsq);
 
 }  // namespace tapegrad
