@@ -45,7 +45,9 @@ def test_first_call_makes_an_ordinary_module(name, args, shape, bias):
     np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-4, atol=1e-5)
     a.square().sum().backward()
     b.square().sum().backward()
-    np.testing.assert_allclose(ours.weight.grad.numpy(), theirs.weight.grad.numpy(), rtol=1e-3)
+    np.testing.assert_allclose(
+        ours.weight.grad.numpy(), theirs.weight.grad.numpy(), rtol=1e-3, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(("name", "args", "shape"), LAYERS, ids=[n for n, _, _ in LAYERS])
