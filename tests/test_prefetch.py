@@ -395,7 +395,7 @@ def test_a_hundred_passes_keep_memory_and_threads():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="uses fork")
-def test_an_iterator_that_forks_while_other_threads_gather():
+def test_an_iterator_from_before_a_fork():
     out = run_python(
         """
         import os

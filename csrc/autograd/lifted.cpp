@@ -254,10 +254,22 @@ std::vector<Tensor> join_samples(const char* op, std::vector<std::vector<Tensor>
         core::text("vmap: ", op,
                    " runs sample by sample, which needs at least one sample; the batch is empty"));
   }
+  for (const std::vector<Tensor>& outputs : samples) {
+    if (outputs.size() != samples[0].size()) {
+      throw UnsupportedError(core::text("vmap: ", op, " gave ", samples[0].size(),
+                                        " results for one sample and ", outputs.size(),
+                                        " for another; they cannot be stacked"));
+    }
+  }
   std::vector<Tensor> results;
   for (size_t k = 0; k < samples[0].size(); ++k) {
     std::vector<Tensor> parts;
     for (const std::vector<Tensor>& outputs : samples) {
+      if (!outputs[k].defined()) {
+        throw UnsupportedError(core::text("vmap: result ", k, " of ", op,
+                                          " is an undefined tensor, which cannot be stacked; give "
+                                          "the function a vmap rule, or return an empty tensor"));
+      }
       if (!(outputs[k].sizes() == samples[0][k].sizes())) {
         throw UnsupportedError(
             core::text("vmap: the results of ", op, " differ in shape between samples, ",

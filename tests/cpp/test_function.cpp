@@ -65,6 +65,24 @@ struct AddOne : Function<AddOne> {
   }
 };
 
+struct Missing : Function<Missing> {
+  static std::vector<Tensor> forward(AutogradContext*, const Tensor& x) { return {x * 2, Tensor()}; }
+  static std::vector<Tensor> backward(AutogradContext*, std::vector<Tensor> gradients) {
+    return {gradients[0] * 2};
+  }
+};
+
+// Two outputs where the first element is above 1.
+struct Uneven : Function<Uneven> {
+  static std::vector<Tensor> forward(AutogradContext*, const Tensor& x) {
+    if (*x.data_ptr<double>() > 1) return {x, x};
+    return {x};
+  }
+  static std::vector<Tensor> backward(AutogradContext*, std::vector<Tensor> gradients) {
+    return {gradients[0]};
+  }
+};
+
 struct TooMany : Function<TooMany> {
   static Tensor forward(AutogradContext*, const Tensor& x) { return x * 1; }
   static std::vector<Tensor> backward(AutogradContext*, std::vector<Tensor> gradients) {
@@ -301,6 +319,12 @@ TEST(a_batch_of_a_function_refuses_what_it_cannot_do_and_changes_nothing) {
   CHECK(same(x, before));
   CHECK(refused("randomness='same'",
                 [&] { over_columns(x, [](const Tensor& each) { return Noise::apply(each); }); }));
+  CHECK(refused("result 1 of Missing is an undefined tensor", [&] {
+    over_columns(x, [](const Tensor& each) { return Missing::apply(each)[0]; });
+  }));
+  CHECK(refused("Uneven gave 1 results for one sample and 2 for another", [&] {
+    over_columns(x, [](const Tensor& each) { return Uneven::apply(each)[0]; });
+  }));
   CHECK(refused("at least one sample", [&] {
     const int level = autograd::open_level(autograd::Level::Kind::Batch, 0);
     try {
