@@ -351,6 +351,43 @@ def test_singular_values_of_awkward_matrices(kind: str) -> None:
         assert (s >= 0).all()
 
 
+SYMMETRIC = {
+    "random": lambda n: RNG.standard_normal((n, n)),
+    "graded": lambda n: np.diag(10.0 ** np.linspace(0, -30, n)) + np.diag(np.full(n - 1, 1e-25), 1),
+    "neighbours": lambda n: np.diag(np.abs(np.arange(n) - n / 2)) + np.diag(np.ones(n - 1), 1),
+    "blocks": lambda n: np.kron(np.eye(n // 4), RNG.standard_normal((4, 4))),
+    "one value": lambda n: np.eye(n),
+    "no value": lambda n: np.zeros((n, n)),
+}
+
+
+# Single precision must not lose lengths by the thousands of rotations that a column goes through.
+@pytest.mark.parametrize("dtype", [tg.float32, tg.float64])
+@pytest.mark.parametrize("n", [4, 64, 300])
+@pytest.mark.parametrize("kind", SYMMETRIC)
+def test_symmetric_matrices_to_the_last_bits(kind: str, n: int, dtype: Any) -> None:
+    matrix = SYMMETRIC[kind](n)
+    a = tg.tensor(matrix + matrix.T, dtype=dtype)
+    double = a.double().numpy()
+    unit = 64 * tg.finfo(dtype).eps
+    values, vectors = (t.double().numpy() for t in tg.linalg.eigh(a))
+    expected = np.linalg.eigvalsh(double)
+    largest = np.abs(expected).max()
+    np.testing.assert_allclose(values, expected, rtol=0, atol=unit * largest)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(n), rtol=0, atol=unit)
+    np.testing.assert_allclose(double @ vectors, vectors * values, rtol=0, atol=unit * largest)
+    assert tg.equal(tg.linalg.eigvalsh(a), tg.linalg.eigh(a)[0])
+
+
+def test_eigenvectors_have_the_same_bits_on_two_threads() -> None:
+    a = normal(200, 200).float()
+    results = []
+    for threads in (1, 2):
+        tg.set_num_threads(threads)
+        results.append(tg.linalg.eigh(a + a.T)[1])
+    assert tg.equal(*results)
+
+
 @pytest.mark.parametrize("rank", [60, 30])
 def test_least_squares_of_many_rows(rank: int) -> None:
     a, b = normal(150, rank) @ normal(rank, 60), normal(150, 3)

@@ -66,7 +66,9 @@ struct AddOne : Function<AddOne> {
 };
 
 struct Missing : Function<Missing> {
-  static std::vector<Tensor> forward(AutogradContext*, const Tensor& x) { return {x * 2, Tensor()}; }
+  static std::vector<Tensor> forward(AutogradContext*, const Tensor& x) {
+    return {x * 2, Tensor()};
+  }
   static std::vector<Tensor> backward(AutogradContext*, std::vector<Tensor> gradients) {
     return {gradients[0] * 2};
   }

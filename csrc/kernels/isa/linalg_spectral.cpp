@@ -22,22 +22,44 @@ void svd_solve(void* const* data, const LinalgArgs& args) { v3::svd_solve(data, 
 
 #include "kernels/isa/bidiagonal.h"
 #include "kernels/isa/eigen_matrix.h"
+#include "kernels/isa/tridiagonal.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
+
+/// False: an element is not finite, or no convergence. `vectors` may be null.
+template <class T>
+bool eigh_one(const Window<T>& a, T* values, T* vectors) {
+  const int64_t n = a.rows();
+  Matrix<T> form = a.template triangularView<Eigen::Lower>();
+  if (!form.allFinite()) return false;
+  const T largest = form.cwiseAbs().maxCoeff(), scale = largest > T(0) ? largest : T(1);
+  form /= scale;
+  auto columns = window<T>(vectors, n, n, n);
+  Vector<double> diagonal = form.diagonal().template cast<double>();
+  Vector<double> beside = Vector<double>::Zero(n);
+  if (n > 1) {
+    const Eigen::Tridiagonalization<Matrix<T>> reduced(form);
+    diagonal = reduced.diagonal().template cast<double>();
+    beside.head(n - 1) = reduced.subDiagonal().template cast<double>();
+    if (vectors != nullptr) columns = reduced.matrixQ();
+  } else if (vectors != nullptr) {
+    columns.setOnes();
+  }
+  if (!Tridiagonal<T>(n, diagonal.data(), beside.data(), vectors).solve()) return false;
+  auto found = window<T>(values, n, 1, n);
+  found = (diagonal * static_cast<double>(scale)).template cast<T>();
+  return found.allFinite();
+}
 
 template <class T>
 void eigh_all(void* const* data, const LinalgArgs& args) {
   const int64_t n = args.rows;
   for_each_matrix(args.batch, 9 * cube(n), [&](int64_t b) {
     const auto a = window<T>(static_cast<T*>(data[0]) + b * n * n, n, n, n);
-    Eigen::SelfAdjointEigenSolver<Matrix<T>> solver(
-        a, args.vectors ? Eigen::ComputeEigenvectors : Eigen::EigenvaluesOnly);
-    const bool fine = solver.info() == Eigen::Success && solver.eigenvalues().allFinite();
-    static_cast<int32_t*>(data[3])[b] = fine ? 0 : 1;
-    window<T>(static_cast<T*>(data[1]) + b * n, n, 1, n) = solver.eigenvalues();
-    if (fine && args.vectors)
-      window<T>(static_cast<T*>(data[2]) + b * n * n, n, n, n) = solver.eigenvectors();
+    const bool done = eigh_one<T>(a, static_cast<T*>(data[1]) + b * n,
+                                  args.vectors ? static_cast<T*>(data[2]) + b * n * n : nullptr);
+    static_cast<int32_t*>(data[3])[b] = done ? 0 : 1;
   });
 }
 
