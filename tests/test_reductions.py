@@ -157,3 +157,34 @@ def test_tangents_agree_with_differences(f: Callable[[tg.Tensor], tg.Tensor]) ->
     h = 1e-6
     difference = (f(x + t * h) - f(x - t * h)) / (2 * h)
     np.testing.assert_allclose(tangent.detach().numpy(), difference.numpy(), rtol=1e-7, atol=1e-8)
+
+
+# Lines of half numbers are widened in blocks; long ones are cut besides.
+@pytest.mark.parametrize("shape", [(7,), (100, 3), (5, 2048), (3, 2049), (2, 8193), (2, 20000)])
+@pytest.mark.parametrize("dtype", [tg.float16, tg.bfloat16])
+def test_lines_of_half_numbers(dtype: Any, shape: tuple[int, ...]) -> None:
+    generator = tg.Generator().manual_seed(0)
+    dense = (tg.rand(*shape, generator=generator) - 0.25).to(dtype)
+    every_third = (tg.rand(*shape, 3, generator=generator) - 0.25).to(dtype)[..., 1]
+    expanded = dense.expand(2, *shape)
+    for x in (dense, every_third, expanded):
+        wide = x.double().numpy()
+        for dim in (None, -1, 0):
+            for name in ("sum", "mean", "amax", "amin", "prod"):
+                if name == "prod" and dim is None:
+                    continue
+                args = [] if dim is None else [dim]
+                found = getattr(x, name)(*args)
+                assert found.dtype == dtype
+                expected = getattr(np, name)(wide, axis=dim)
+                bound = 2 * tg.finfo(dtype).eps
+                np.testing.assert_allclose(
+                    found.double().numpy(), expected, rtol=bound, atol=bound * np.abs(wide).mean()
+                )
+    assert dense.sum(dtype=tg.float32).item() == pytest.approx(
+        dense.double().sum().item(), rel=1e-5
+    )
+    last = dense.clone()
+    last[..., -1] = nan
+    assert last.sum(-1).isnan().all()
+    assert last.amax(-1).isnan().all()

@@ -18,8 +18,9 @@ struct BlockShape {
   int64_t r_stride = 1;
 };
 
-/// Element types of the input; the second name is that of the accumulator where it differs.
-enum class FoldType : uint8_t { Float, Double, Int64, Byte, ByteToInt64 };
+/// Element types of the input; the second name is that of the accumulator where it differs. Half
+/// types have float accumulators, and can be folded where c == 1.
+enum class FoldType : uint8_t { Float, Double, Int64, Byte, ByteToInt64, Half, BFloat16 };
 
 enum class FoldOp : uint8_t {
   Sum,

@@ -177,14 +177,18 @@ DType kernel_dtype(DType dtype) {
   }
 }
 
-FoldType fold_type(DType kernel_dtype) {
-  switch (kernel_dtype) {
+FoldType fold_type(DType dtype) {
+  switch (dtype) {
     case DType::Float32:
       return FoldType::Float;
     case DType::Float64:
       return FoldType::Double;
     case DType::Int64:
       return FoldType::Int64;
+    case DType::Float16:
+      return FoldType::Half;
+    case DType::BFloat16:
+      return FoldType::BFloat16;
     default:
       return FoldType::Byte;
   }
@@ -210,6 +214,7 @@ FoldOp join_of(FoldOp op) {
 }
 
 DType accumulator(FoldType type, DType input) {
+  if (type == FoldType::Half || type == FoldType::BFloat16) return DType::Float32;
   return type == FoldType::ByteToInt64 ? DType::Int64 : input;
 }
 
@@ -274,7 +279,11 @@ Tensor fold(const Tensor& input, DimMask mask, bool keepdim, FoldOp op, DType dt
     fill_empty(out, op, finish);
     return out;
   }
-  Tensor x = converted(input, kernel_dtype(input.dtype()));
+  BlockShape shape;
+  // Half numbers that lie side by side are widened where they are read, others in a copy.
+  const bool narrow = input.dtype() == DType::Float16 || input.dtype() == DType::BFloat16;
+  const bool as_they_lie = narrow && as_blocks(input, mask, false, shape) && shape.c == 1;
+  Tensor x = as_they_lie ? input : converted(input, kernel_dtype(input.dtype()));
   FoldType type = fold_type(x.dtype());
   if (type == FoldType::Byte && op == FoldOp::Sum) type = FoldType::ByteToInt64;
   if (type == FoldType::Byte && op != FoldOp::Max && op != FoldOp::Min) {
@@ -290,7 +299,6 @@ Tensor fold(const Tensor& input, DimMask mask, bool keepdim, FoldOp op, DType dt
   if (idempotent) repeats = 1;
   finish.divisor /= static_cast<double>(repeats);
 
-  BlockShape shape;
   Tensor out;
   if (as_blocks(x, mask, false, shape)) {
     out = run_fold(x, shape, type, op, sizes, finish);

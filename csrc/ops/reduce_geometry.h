@@ -44,7 +44,7 @@ Tensor converted(const Tensor& x, DType dtype);
 /// The dtype in which the kernels work: floats as they are, half types in float32, bool and uint8
 /// as they are, other integers in int64.
 DType kernel_dtype(DType dtype);
-kernels::FoldType fold_type(DType kernel_dtype);
+kernels::FoldType fold_type(DType dtype);
 
 /// The reduction itself, unrecorded: op over `mask`, then division and root, in `dtype`.
 struct Finish {

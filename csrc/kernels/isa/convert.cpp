@@ -26,7 +26,7 @@ template <class To, class From>
   constexpr bool to_float = __is_same(To, float) || __is_same(To, double);
   if constexpr (__is_same(From, Truth)) {
     return static_cast<To>(x.byte != 0);
-  } else if constexpr (__is_same(From, Half) || __is_same(From, BFloat16)) {
+  } else if constexpr (kIsHalf<From>) {
     return convert<To>(core::to_float(x));
   } else if constexpr (__is_same(To, Truth)) {
     return Truth{static_cast<unsigned char>(x != From(0))};
@@ -40,9 +40,6 @@ template <class To, class From>
     return static_cast<To>(x);
   }
 }
-
-template <class T>
-constexpr bool kIsHalf = __is_same(T, Half) || __is_same(T, BFloat16);
 
 template <class From, class To>
 void gather(const void* source, int64_t stride, void* target, int64_t n) {

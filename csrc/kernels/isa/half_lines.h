@@ -6,6 +6,9 @@
 namespace tapegrad::kernels::TAPEGRAD_ISA {
 namespace {
 
+template <class T>
+constexpr bool kIsHalf = __is_same(T, Half) || __is_same(T, BFloat16);
+
 [[maybe_unused]] void to_floats(const BFloat16* from, float* to, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; ++i) to[i] = core::to_float(from[i]);

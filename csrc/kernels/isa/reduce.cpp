@@ -2,6 +2,7 @@
 #include "kernels/reduce.h"
 
 #include "core/parallel.h"
+#include "kernels/isa/half_lines.h"
 #include "kernels/isa/lanes.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
@@ -9,6 +10,7 @@ namespace {
 
 constexpr int64_t kGrain = 32768;  // elements a thread should have at least
 constexpr int64_t kColumns = 1024;
+constexpr int64_t kWidened = 2048;  // half numbers that are widened at once
 
 constexpr int64_t at_least_one(int64_t x) { return x < 1 ? 1 : x; }
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -58,10 +60,22 @@ constexpr Loops<In, typename Op::Acc> kLoops = {fold_lines<Op, In>, fold_columns
                                                 fold_lines<Join, typename Op::Acc>,
                                                 fold_columns<Join, typename Op::Acc>};
 
+template <class T>
+struct WideOf {
+  using Type = T;
+};
+template <class T>
+  requires kIsHalf<T>
+struct WideOf<T> {
+  using Type = float;
+};
+
 template <class In, class Acc>
 class Folder {
  public:
-  Folder(const Loops<In, Acc>& loops, void* const* data, const FoldParameters& p)
+  using Wide = typename WideOf<In>::Type;
+
+  Folder(const Loops<Wide, Acc>& loops, void* const* data, const FoldParameters& p)
       : loops_(loops),
         p_(p),
         s_(p.shape),
@@ -71,13 +85,40 @@ class Folder {
         chunks_(fold_chunks(p.shape)) {}
 
   void run() const {
-    if (s_.c == 1)
+    if constexpr (kIsHalf<In>)
       lines();
     else
-      blocks();
+      s_.c == 1 ? lines() : blocks();
   }
 
  private:
+  /// The lines loop, on half numbers by blocks that are widened in the first cache.
+  void fold_lines_of(const In* x, int64_t stride, int64_t count, int64_t n, Acc* y) const {
+    if constexpr (!kIsHalf<In>) {
+      loops_.lines(x, stride, count, n, y);
+    } else if (n <= kWidened) {
+      alignas(64) float block[kWidened];
+      const int64_t most = kWidened / n;
+      for (int64_t i = 0; i < count; i += most) {
+        const int64_t rows = smaller(most, count - i);
+        for (int64_t k = 0; k < rows; ++k) to_floats(x + (i + k) * stride, block + k * n, n);
+        loops_.lines(block, n, rows, n, y + i);
+      }
+    } else {
+      alignas(64) float block[kWidened];
+      Acc parts[kLineChunk / kWidened];
+      for (int64_t i = 0; i < count; ++i) {
+        int64_t found = 0;
+        for (int64_t first = 0; first < n; first += kWidened, ++found) {
+          const int64_t length = smaller(kWidened, n - first);
+          to_floats(x + i * stride + first, block, length);
+          loops_.lines(block, 0, 1, length, parts + found);
+        }
+        loops_.join_lines(parts, 0, 1, found, y + i);
+      }
+    }
+  }
+
   Acc finish(Acc x) const {
     if constexpr (Real<Acc>) {
       if (p_.divisor != 1) x = x / static_cast<Acc>(p_.divisor);
@@ -89,7 +130,7 @@ class Folder {
   void lines() const {
     if (chunks_ <= 1) {
       core::parallel_for(0, s_.a, at_least_one(kGrain / s_.r), [this](int64_t begin, int64_t end) {
-        loops_.lines(x_ + begin * s_.a_stride, s_.a_stride, end - begin, s_.r, y_ + begin);
+        fold_lines_of(x_ + begin * s_.a_stride, s_.a_stride, end - begin, s_.r, y_ + begin);
         finish_all(y_ + begin, end - begin);
       });
       return;
@@ -97,8 +138,8 @@ class Folder {
     core::parallel_for(0, s_.a * chunks_, kGrain / kLineChunk, [this](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; ++t) {
         const int64_t first = (t % chunks_) * kLineChunk;
-        loops_.lines(x_ + (t / chunks_) * s_.a_stride + first, 0, 1,
-                     smaller(kLineChunk, s_.r - first), scratch_ + t);
+        fold_lines_of(x_ + (t / chunks_) * s_.a_stride + first, 0, 1,
+                      smaller(kLineChunk, s_.r - first), scratch_ + t);
       }
     });
     loops_.join_lines(scratch_, chunks_, s_.a, chunks_, y_);
@@ -148,7 +189,7 @@ class Folder {
     for (int64_t j = 0; j < n; ++j) y[j] = finish(y[j]);
   }
 
-  const Loops<In, Acc>& loops_;
+  const Loops<Wide, Acc>& loops_;
   const FoldParameters& p_;
   const BlockShape& s_;
   const In* x_;
@@ -304,6 +345,10 @@ void fold(void* const* data, const FoldParameters& p) {
       using Op = Sum<int64_t>;
       return Folder<uint8_t, int64_t>(kLoops<Op, Op, uint8_t>, data, p).run();
     }
+    case FoldType::Half:
+      return Folder<Half, float>(loops_of<float>(p.op), data, p).run();
+    case FoldType::BFloat16:
+      return Folder<BFloat16, float>(loops_of<float>(p.op), data, p).run();
   }
 }
 
