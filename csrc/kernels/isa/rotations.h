@@ -52,13 +52,12 @@ class ColumnRotations {
   void add(int64_t i, double c, double s) {
     if (columns_ == nullptr) return;
     if (count_ == most_) apply();
-    Sweep* last = sweeps() + (sweep_count_ - 1);
-    if (sweep_count_ == 0 || last->first + last->count != i) {
+    if (i != next_) {
       if (sweep_count_ == kSweeps) apply();
-      last = sweeps() + sweep_count_++;
-      *last = {static_cast<int32_t>(i), 0};
+      sweeps()[sweep_count_++] = {static_cast<int32_t>(i), 0};
     }
-    ++last->count;
+    next_ = i + 1;
+    ++sweeps()[sweep_count_ - 1].count;
     rotations()[count_++] = {static_cast<T>(s), static_cast<T>(s / (1 + c))};
   }
 
@@ -66,6 +65,7 @@ class ColumnRotations {
   void apply() {
     if (count_ > 0) rotate_columns(columns_, n_, sweeps(), sweep_count_, rotations());
     count_ = sweep_count_ = 0;
+    next_ = -1;
   }
 
  private:
@@ -79,6 +79,7 @@ class ColumnRotations {
   int64_t n_;
   int64_t most_;
   int64_t count_ = 0, sweep_count_ = 0;
+  int64_t next_ = -1;  // the column with which the sweep goes on
   Eigen::Matrix<int32_t, Eigen::Dynamic, 1> sweeps_;
   Vector<T> rotations_;
 };
