@@ -72,16 +72,16 @@ struct FlatParameters {
   int inputs;
   int64_t out_size;
   int64_t in_size;
-  int64_t steps[kMaxInputs];
+  Walk walk;
 };
 
 void run_flat(void* const* data, const FlatParameters& p) {
   core::parallel_for(0, p.numel, kGrain, [&](int64_t begin, int64_t end) {
     const void* in[kMaxInputs];
     for (int k = 0; k < p.inputs; ++k) {
-      in[k] = static_cast<const char*>(data[k + 1]) + begin * p.steps[k] * p.in_size;
+      in[k] = static_cast<const char*>(data[k + 1]) + begin * p.walk.steps[k] * p.in_size;
     }
-    p.loop(static_cast<char*>(data[0]) + begin * p.out_size, in, p.steps, end - begin,
+    p.loop(static_cast<char*>(data[0]) + begin * p.out_size, in, p.walk, end - begin,
            p.loop_parameters);
   });
 }
@@ -94,6 +94,7 @@ struct StridedParameters {
   LoopParameters loop_parameters;
   Compute compute;
   bool bool_output;
+  bool counts_rows;
   DType dtypes[kMaxPlanOperands];
   Plan plan;
 };
@@ -196,9 +197,9 @@ class StridedRunner {
       int64_t n = std::min(end - at, kBlock);
       if (by_rows_) n = std::min(n, walker.row_left());
       const void* in[kMaxInputs];
-      int64_t steps[kMaxInputs];
+      Walk walk;
       for (int k = 1; k < p_.plan.operands; ++k) {
-        steps[k - 1] = access_[k] == Access::Single || access_[k] == Access::RowSingle ? 0 : 1;
+        walk.steps[k - 1] = access_[k] == Access::Single || access_[k] == Access::RowSingle ? 0 : 1;
         const char* base = static_cast<const char*>(data_[k]);
         if (access_[k] == Access::Single) {
           in[k - 1] = single_[k];
@@ -211,10 +212,10 @@ class StridedRunner {
       }
       char* out_base = static_cast<char*>(data_[0]);
       if (out_direct_) {
-        p_.loop(out_base + walker.offset(0) * (p_.bool_output ? 1 : wide), in, steps, n,
+        p_.loop(out_base + walker.offset(0) * (p_.bool_output ? 1 : wide), in, walk, n,
                 p_.loop_parameters);
       } else {
-        p_.loop(scratch[0], in, steps, n, p_.loop_parameters);
+        p_.loop(scratch[0], in, walk, n, p_.loop_parameters);
         scatter_block(p_, scratch[0], walker, n, out_base);
       }
       at += n;
@@ -228,30 +229,39 @@ class StridedRunner {
   }
 
  private:
-  /// All operands as they lie: whole rows one after the other, at the cost of a call each.
+  /// All operands as they lie: whole rows one after the other.
   void run_rows(int64_t begin, int64_t end) const {
-    const int operands = p_.plan.operands, outer = p_.plan.ndim - 2;
+    const int inputs = p_.plan.operands - 1, outer = p_.plan.ndim - 2;
     const int64_t row = p_.plan.ndim == 0 ? 1 : p_.plan.sizes[outer + 1];
     const auto wide = static_cast<int64_t>(compute_size(p_.compute));
+    const int64_t out_wide = p_.bool_output ? 1 : wide;
     PlanWalker walker(p_.plan, begin);
     for (int64_t at = begin; at < end;) {
-      const char* place[kMaxPlanOperands] = {};
-      int64_t step[kMaxPlanOperands] = {}, steps[kMaxInputs] = {};
-      for (int k = 0; k < operands; ++k) {
-        const int64_t size = k == 0 && p_.bool_output ? 1 : wide;
-        const bool single = k > 0 && access_[k] == Access::Single;
-        place[k] =
-            single ? single_[k] : static_cast<const char*>(data_[k]) + walker.offset(k) * size;
-        step[k] = single || outer < 0 ? 0 : p_.plan.strides[k][outer] * size;
-        if (k > 0) steps[k - 1] = access_[k] == Access::Direct ? 1 : 0;
+      char* out = static_cast<char*>(data_[0]) + walker.offset(0) * out_wide;
+      const void* in[kMaxInputs] = {};
+      int64_t in_rows[kMaxInputs] = {};
+      Walk walk;
+      for (int k = 0; k < inputs; ++k) {
+        const bool single = access_[k + 1] == Access::Single;
+        in[k] = single ? single_[k + 1]
+                       : static_cast<const char*>(data_[k + 1]) + walker.offset(k + 1) * wide;
+        in_rows[k] = single || outer < 0 ? 0 : p_.plan.strides[k + 1][outer] * wide;
+        walk.steps[k] = access_[k + 1] == Access::Direct ? 1 : 0;
       }
+      walk.out_row = outer < 0 ? 0 : p_.plan.strides[0][outer] * out_wide;
       const bool whole = outer >= 0 && walker.row_left() == row && end - at >= row;
       const int64_t n = whole ? row : std::min(end - at, walker.row_left());
       const int64_t rows = whole ? std::min(walker.rows_left(), (end - at) / row) : 1;
-      for (int64_t r = 0; r < rows; ++r) {
-        const void* const in[kMaxInputs] = {place[1], place[2], place[3], place[4]};
-        p_.loop(const_cast<char*>(place[0]), in, steps, n, p_.loop_parameters);
-        for (int k = 0; k < kMaxPlanOperands; ++k) place[k] += step[k];
+      if (p_.counts_rows) {
+        walk.rows = rows;
+        for (int k = 0; k < inputs; ++k) walk.in_rows[k] = in_rows[k];
+        p_.loop(out, in, walk, n, p_.loop_parameters);
+      } else {
+        for (int64_t r = 0; r < rows; ++r) {
+          p_.loop(out, in, walk, n, p_.loop_parameters);
+          out += walk.out_row;
+          for (int k = 0; k < inputs; ++k) in[k] = static_cast<const char*>(in[k]) + in_rows[k];
+        }
       }
       if (whole)
         walker.advance_rows(rows);
@@ -308,7 +318,8 @@ void launch_over(Kernel kernel, const Tensor& out, std::initializer_list<const T
 }  // namespace
 
 void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopParameters& parameters,
-                     const Tensor& out, std::initializer_list<const Tensor*> in) {
+                     const Tensor& out, std::initializer_list<const Tensor*> in,
+                     bool counts_rows) {
   const int64_t numel = out->numel();
   if (numel == 0) return;
   const DType native = native_dtype(compute);
@@ -330,9 +341,9 @@ void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopPar
                      static_cast<int>(in.size()),
                      static_cast<int64_t>(item_size(out->dtype())),
                      static_cast<int64_t>(compute_size(compute)),
-                     {1, 1, 1, 1}};
+                     {}};
     int k = 0;
-    for (const Tensor* tensor : in) p.steps[k++] = (*tensor)->numel() == 1 && numel != 1 ? 0 : 1;
+    for (const Tensor* tensor : in) p.walk.steps[k++] = (*tensor)->numel() == 1 && numel != 1 ? 0 : 1;
     launch_over(&run_flat, out, in, p);
     return;
   }
@@ -341,6 +352,7 @@ void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopPar
   p.loop_parameters = parameters;
   p.compute = compute;
   p.bool_output = bool_output;
+  p.counts_rows = counts_rows;
   p.dtypes[0] = out->dtype();
   plan_begin(p.plan, out.sizes());
   plan_add(p.plan, out.sizes(), out.strides());

@@ -25,8 +25,18 @@ struct LoopParameters {
   int64_t i[3] = {0, 0, 0};
 };
 
-/// out[j] = f(in[0][j * steps[0]], ...) for j < n; steps are 0 or 1.
-using Loop = void (*)(void* out, const void* const* in, const int64_t* steps, int64_t n,
+/// How a loop goes over its inputs.
+struct Walk {
+  /// In elements, 0 or 1.
+  int64_t steps[4] = {1, 1, 1, 1};
+  /// The forward loops of binary rows do this many lines, so many bytes apart; all others do one.
+  int64_t rows = 1;
+  int64_t out_row = 0;
+  int64_t in_rows[2] = {0, 0};
+};
+
+/// out[j] = f(in[0][j * steps[0]], ...) for j < n.
+using Loop = void (*)(void* out, const void* const* in, const Walk& walk, int64_t n,
                       const LoopParameters& p);
 
 #define TAPEGRAD_ENUM_UNARY(name, ...) name,
@@ -60,8 +70,10 @@ enum class TernaryOp : int { Choose, AddProduct, AddQuotient, Lerp, Clamp };
 Loop ternary_loop(TernaryOp op, Compute compute);
 
 /// Runs `loop` with `out`'s shape; `in` broadcast to it. Inputs are converted to `compute`; the
-/// loop writes `compute` values, or bool bytes when `bool_output`.
+/// loop writes `compute` values, or bool bytes when `bool_output`. `counts_rows`: it minds
+/// Walk::rows.
 void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopParameters& parameters,
-                     const Tensor& out, std::initializer_list<const Tensor*> in);
+                     const Tensor& out, std::initializer_list<const Tensor*> in,
+                     bool counts_rows = false);
 
 }  // namespace tapegrad::kernels

@@ -173,7 +173,7 @@ void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, DType dtype
                 const LoopParameters& p) {
   const kernels::Compute compute = kernels::compute_type(dtype);
   kernels::run_elementwise(kernels::binary_loops(Row::op).f[static_cast<int>(compute)], compute,
-                           Row::domain == Domain::Bool, p, out, {&a, &b});
+                           Row::domain == Domain::Bool, p, out, {&a, &b}, true);
 }
 
 template <class Row>

@@ -97,12 +97,10 @@ void zeta_loop(T* out, const T* a, const T* b, const int64_t* steps, int64_t n) 
 }
 
 template <class Op, class T>
-void forward_loop(void* out, const void* const* in, const int64_t* steps, int64_t n,
-                  const LoopParameters& parameters) {
-  const RowParameters<T> p(parameters);
-  const auto f = [p](T a, T b) __attribute__((always_inline)) { return Op::f(a, b, p); };
-  const T* a = static_cast<const T*>(in[0]);
-  const T* b = static_cast<const T*>(in[1]);
+[[gnu::always_inline]] inline void forward_row(void* out, const T* a, const T* b,
+                                               const int64_t* steps, int64_t n,
+                                               const RowParameters<T>& p) {
+  const auto f = [p](T x, T y) __attribute__((always_inline)) { return Op::f(x, y, p); };
   if constexpr (kIsDivision<Op> && !__is_same(T, int64_t)) {
     division_loop<Op>(static_cast<T*>(out), a, b, steps, n, p);
   } else if constexpr (kLong<Op> && !__is_same(T, int64_t)) {
@@ -116,8 +114,26 @@ void forward_loop(void* out, const void* const* in, const int64_t* steps, int64_
   }
 }
 
+/// Rows are counted here, not by the caller: what a call for each of them puts on the stack waits
+/// in one queue with the results, which hides less of the way to memory then.
+template <class Op, class T>
+void forward_loop(void* out, const void* const* in, const Walk& walk, int64_t n,
+                  const LoopParameters& parameters) {
+  const RowParameters<T> p(parameters);
+  const auto* a = static_cast<const char*>(in[0]);
+  const auto* b = static_cast<const char*>(in[1]);
+  auto* to = static_cast<char*>(out);
+  for (int64_t row = walk.rows; row > 0; --row) {
+    forward_row<Op, T>(to, reinterpret_cast<const T*>(a), reinterpret_cast<const T*>(b), walk.steps,
+                       n, p);
+    to += walk.out_row;
+    a += walk.in_rows[0];
+    b += walk.in_rows[1];
+  }
+}
+
 template <class Op, class T, bool kFirst>
-void pull_loop(void* out, const void* const* in, const int64_t*, int64_t n,
+void pull_loop(void* out, const void* const* in, const Walk&, int64_t n,
                const LoopParameters& parameters) {
   constexpr int saves = kFirst ? Op::saves_a : Op::saves_b;
   const RowParameters<T> p(parameters);
@@ -165,7 +181,7 @@ struct Lerp {
 };
 
 template <class Op, class T>
-void ternary_loop(void* out, const void* const* in, const int64_t*, int64_t n,
+void ternary_loop(void* out, const void* const* in, const Walk&, int64_t n,
                   const LoopParameters& parameters) {
   const T factor = RowParameters<T>(parameters)[0];
   T* y = static_cast<T*>(out);

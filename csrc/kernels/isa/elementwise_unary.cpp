@@ -76,7 +76,7 @@ template <bool kHasZ, class R, class T, class F>
 }
 
 template <class Op, class T>
-void forward_loop(void* out, const void* const* in, const int64_t*, int64_t n,
+void forward_loop(void* out, const void* const* in, const Walk&, int64_t n,
                   const LoopParameters& parameters) {
   const RowParameters<T> p(parameters);
   const T* x = static_cast<const T*>(in[0]);
@@ -145,9 +145,10 @@ void pull_piece(T* r, const T* g, const T* saved, int64_t n, const RowParameters
 /// A single number as gradient (that of a sum) or as input is repeated in a small buffer: a loop of
 /// its own would double the code of every row.
 template <class Op, class T>
-void pull_loop(void* out, const void* const* in, const int64_t* steps, int64_t n,
+void pull_loop(void* out, const void* const* in, const Walk& walk, int64_t n,
                const LoopParameters& parameters) {
   const RowParameters<T> p(parameters);
+  const int64_t* const steps = walk.steps;
   constexpr int kInputs = Op::saves == Saves::None ? 1 : 2;
   constexpr int64_t kPiece = 256;
   T* r = static_cast<T*>(out);
