@@ -343,3 +343,53 @@ def test_gradients_of_picked_elements(shape: tuple[int, ...], dim: int, dtype: A
             seed = lib.tensor(numbers(*result.shape, seed=1, dtype=dtype))
             grads.append(lib.autograd.grad(result, leaf, seed)[0])
         assert_same(*grads, rtol=1e-3 if dtype == np.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.float16])
+@pytest.mark.parametrize("name", ["mul", "sub", "remainder", "atan2", "gt"])
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ((3, 7, 40), (3, 7, 1)),
+        ((7, 1, 40), (1, 7, 1)),
+        ((3, 1, 133), (1, 5, 133)),
+        ((2, 300, 33), (2, 1, 33)),
+        ((4, 1), (1, 500)),
+    ],
+)
+def test_rows_of_broadcast_operands(name: str, left: Any, right: Any, dtype: Any) -> None:
+    scale = 10 if dtype == np.int64 else 1  # whole numbers from 1 on
+    x = (numbers(*left) * scale).astype(dtype)
+    y = (numbers(*right, seed=1) * scale).astype(dtype)
+    for a, b in ((x, y), (y, x)):
+        ours = getattr(tg, name)(tg.tensor(a), tg.tensor(b))
+        theirs = getattr(torch, name)(torch.tensor(a), torch.tensor(b))
+        assert_same(ours, theirs, rtol=2e-3 if dtype == np.float16 else 1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_results_that_pass_the_caches(threads: int) -> None:
+    """Larger than half of most caches; the last elements do not fill a line of memory."""
+    n = (9 << 20) + 5
+    x = np.arange(n, dtype=np.float32)
+    before = tg.get_num_threads()
+    tg.set_num_threads(threads)
+    try:
+        ours = tg.tensor(x)
+        for result, expected in (
+            (-ours, -x),
+            (ours + ours, x + x),
+            (ours - 1, x - 1),
+            (ours.clone(), x),
+            (ours[1:].neg(), -x[1:]),
+            (ours[3:] * ours[:-3], x[3:] * x[:-3]),
+        ):
+            assert np.array_equal(result.numpy(), expected)
+        copied = tg.zeros(n + 3)
+        copied[3:].copy_(ours)
+        assert np.array_equal(copied[3:].numpy(), x)
+        assert copied[:3].tolist() == [0.0, 0.0, 0.0]
+        ours.add_(ours)
+        assert np.array_equal(ours.numpy(), x + x)
+    finally:
+        tg.set_num_threads(before)

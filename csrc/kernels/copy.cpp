@@ -17,12 +17,19 @@ constexpr int64_t kBlock = 1024;
 
 struct FlatCopy {
   int64_t bytes;
+  bool past_caches;
 };
 
 void run_flat_copy(void* const* data, const FlatCopy& p) {
   core::parallel_for(0, p.bytes, 4 * kGrain, [&](int64_t begin, int64_t end) {
-    std::memcpy(static_cast<char*>(data[0]) + begin, static_cast<const char*>(data[1]) + begin,
-                static_cast<size_t>(end - begin));
+    char* to = static_cast<char*>(data[0]) + begin;
+    const char* from = static_cast<const char*>(data[1]) + begin;
+    if (p.past_caches) {
+      convert_loops().stream(from, to, end - begin);
+      convert_loops().stream_end();
+    } else {
+      std::memcpy(to, from, static_cast<size_t>(end - begin));
+    }
   });
 }
 
@@ -197,7 +204,9 @@ void copy_values(const Tensor& destination, const Tensor& source) {
   const bool same_type = destination->dtype() == source->dtype();
   const bool same_size = destination->numel() == source->numel();
   if (same_type && same_size && destination->is_contiguous() && source->is_contiguous()) {
-    const FlatCopy p{destination->numel() * static_cast<int64_t>(item_size(destination->dtype()))};
+    const int64_t bytes =
+        destination->numel() * static_cast<int64_t>(item_size(destination->dtype()));
+    const FlatCopy p{bytes, passes_caches(bytes)};
     core::launch(&run_flat_copy, {core::out(destination), core::in(source)}, p);
     return;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/caches.h"
 #include "core/launch.h"
 #include "core/parallel.h"
 #include "kernels/convert.h"
@@ -48,12 +49,20 @@ const ConvertLoops& convert_loops() {
   return *table;
 }
 
+bool passes_caches(int64_t bytes) {
+  static const int64_t least = core::largest_cache() / 2;
+  return bytes >= least;
+}
+
 namespace {
 
 constexpr int64_t kGrain = 16384;
 constexpr int64_t kBlock =
     512;  // on the stack, once for each operand: threads may have little of it
 constexpr int kMaxInputs = kMaxPlanOperands - 1;
+/// Bytes written to the nearest cache before they are taken to memory: larger ones take turns of
+/// reading and writing that memory is slower at.
+constexpr int64_t kStreamBlock = 2048;
 
 constexpr size_t compute_size(Compute compute) { return compute == Compute::Float ? 4 : 8; }
 constexpr DType native_dtype(Compute compute) {
@@ -72,8 +81,24 @@ struct FlatParameters {
   int inputs;
   int64_t out_size;
   int64_t in_size;
+  bool past_caches;
   Walk walk;
 };
+
+/// A piece of run_flat() by way of a block; see Note [Large results pass the caches].
+void stream_flat(char* out, const void** in, const FlatParameters& p, int64_t count) {
+  alignas(64) char block[kStreamBlock];
+  const int64_t most = kStreamBlock / p.out_size;
+  for (int64_t at = 0; at < count; at += most) {
+    const int64_t n = std::min(most, count - at);
+    p.loop(block, in, p.walk, n, p.loop_parameters);
+    convert_loops().stream(block, out + at * p.out_size, n * p.out_size);
+    for (int k = 0; k < p.inputs; ++k) {
+      in[k] = static_cast<const char*>(in[k]) + n * p.walk.steps[k] * p.in_size;
+    }
+  }
+  convert_loops().stream_end();
+}
 
 void run_flat(void* const* data, const FlatParameters& p) {
   core::parallel_for(0, p.numel, kGrain, [&](int64_t begin, int64_t end) {
@@ -81,8 +106,9 @@ void run_flat(void* const* data, const FlatParameters& p) {
     for (int k = 0; k < p.inputs; ++k) {
       in[k] = static_cast<const char*>(data[k + 1]) + begin * p.walk.steps[k] * p.in_size;
     }
-    p.loop(static_cast<char*>(data[0]) + begin * p.out_size, in, p.walk, end - begin,
-           p.loop_parameters);
+    char* out = static_cast<char*>(data[0]) + begin * p.out_size;
+    if (p.past_caches) return stream_flat(out, in, p, end - begin);
+    p.loop(out, in, p.walk, end - begin, p.loop_parameters);
   });
 }
 
@@ -315,11 +341,18 @@ void launch_over(Kernel kernel, const Tensor& out, std::initializer_list<const T
   }
 }
 
+/// What was just read lies in a cache, and is written there.
+bool is_one_of(const Tensor& out, std::initializer_list<const Tensor*> in) {
+  return std::any_of(in.begin(), in.end(), [&](const Tensor* tensor) {
+    return (*tensor)->storage() == out->storage();
+  });
+}
+
 }  // namespace
 
 void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopParameters& parameters,
                      const Tensor& out, std::initializer_list<const Tensor*> in,
-                     bool counts_rows) {
+                     LoopTraits traits) {
   const int64_t numel = out->numel();
   if (numel == 0) return;
   const DType native = native_dtype(compute);
@@ -335,12 +368,14 @@ void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopPar
     full += same;
   }
   if (flat && full > 0) {
+    const auto out_size = static_cast<int64_t>(item_size(out->dtype()));
     FlatParameters p{loop,
                      parameters,
                      numel,
                      static_cast<int>(in.size()),
-                     static_cast<int64_t>(item_size(out->dtype())),
+                     out_size,
                      static_cast<int64_t>(compute_size(compute)),
+                     traits.is_light && passes_caches(numel * out_size) && !is_one_of(out, in),
                      {}};
     int k = 0;
     for (const Tensor* tensor : in) p.walk.steps[k++] = (*tensor)->numel() == 1 && numel != 1 ? 0 : 1;
@@ -352,7 +387,7 @@ void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopPar
   p.loop_parameters = parameters;
   p.compute = compute;
   p.bool_output = bool_output;
-  p.counts_rows = counts_rows;
+  p.counts_rows = traits.counts_rows;
   p.dtypes[0] = out->dtype();
   plan_begin(p.plan, out.sizes());
   plan_add(p.plan, out.sizes(), out.strides());

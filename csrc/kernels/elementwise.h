@@ -69,11 +69,16 @@ const BinaryLoops& binary_loops(BinaryOp op);
 enum class TernaryOp : int { Choose, AddProduct, AddQuotient, Lerp, Clamp };
 Loop ternary_loop(TernaryOp op, Compute compute);
 
+/// What the driver may know of a loop.
+struct LoopTraits {
+  bool counts_rows = false;  ///< it minds Walk::rows
+  bool is_light = false;     ///< memory takes longer than its few instructions
+};
+
 /// Runs `loop` with `out`'s shape; `in` broadcast to it. Inputs are converted to `compute`; the
-/// loop writes `compute` values, or bool bytes when `bool_output`. `counts_rows`: it minds
-/// Walk::rows.
+/// loop writes `compute` values, or bool bytes when `bool_output`.
 void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopParameters& parameters,
                      const Tensor& out, std::initializer_list<const Tensor*> in,
-                     bool counts_rows = false);
+                     LoopTraits traits = {});
 
 }  // namespace tapegrad::kernels

@@ -77,7 +77,8 @@ void run_unary(const Tensor& out, const Tensor& x, const LoopParameters& p) {
   const kernels::Compute compute =
       kernels::compute_type(Row::domain == Domain::Float ? floating_result(x.dtype()) : x.dtype());
   kernels::run_elementwise(kernels::unary_loops(Row::op).f[static_cast<int>(compute)], compute,
-                           Row::domain == Domain::Bool, p, out, {&x});
+                           Row::domain == Domain::Bool, p, out, {&x},
+                           {.is_light = Row::domain != Domain::Float});
 }
 
 template <class Row>
@@ -173,7 +174,8 @@ void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, DType dtype
                 const LoopParameters& p) {
   const kernels::Compute compute = kernels::compute_type(dtype);
   kernels::run_elementwise(kernels::binary_loops(Row::op).f[static_cast<int>(compute)], compute,
-                           Row::domain == Domain::Bool, p, out, {&a, &b}, true);
+                           Row::domain == Domain::Bool, p, out, {&a, &b},
+                           {.counts_rows = true, .is_light = Row::domain != Domain::Float});
 }
 
 template <class Row>

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "check.h"
+#include "core/caches.h"
 #include "core/cpu_limits.h"
 #include "core/parallel.h"
 #include "tapegrad/parallel.h"
@@ -356,6 +357,23 @@ TEST(environment) {
 void write_file(const std::filesystem::path& path, const std::string& text) {
   std::filesystem::create_directories(path.parent_path());
   std::ofstream(path) << text;
+}
+
+TEST(largest_cache) {
+  namespace fs = std::filesystem;
+  using tapegrad::core::largest_cache;
+  std::string pattern = (fs::temp_directory_path() / "tapegrad-caches-XXXXXX").string();
+  const fs::path root = mkdtemp(pattern.data());
+  CHECK_EQ(largest_cache(root), int64_t{32} << 20);
+  const fs::path caches = root / "sys/devices/system/cpu/cpu0/cache";
+  write_file(caches / "index0/size", "48K\n");
+  CHECK_EQ(largest_cache(root), 48 << 10);
+  write_file(caches / "index1/size", "2M\n");
+  write_file(caches / "index2/size", "512K\n");
+  CHECK_EQ(largest_cache(root), 2 << 20);
+  write_file(caches / "index3/size", "nonsense\n");
+  CHECK_EQ(largest_cache(root), 2 << 20);
+  fs::remove_all(root);
 }
 
 TEST(cpu_limits) {

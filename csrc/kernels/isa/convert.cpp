@@ -2,6 +2,7 @@
 #include "kernels/convert.h"
 
 #include "kernels/isa/half_lines.h"
+#include "kernels/isa/stream_lines.h"
 #include "kernels/isa/transpose.h"
 
 namespace tapegrad::kernels::TAPEGRAD_ISA {
@@ -114,6 +115,8 @@ const ConvertLoops convert_table = {
      {TAPEGRAD_EACH_DTYPE(TAPEGRAD_FROM_INT64)}},
     {move<uint8_t>, move<uint16_t>, move<uint32_t>, move<uint64_t>},
     {transpose<uint16_t>, transpose<uint32_t>, transpose<uint64_t>},
+    stream,
+    stream_end,
 };
 
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -49,10 +49,16 @@ def fit(
     epochs: int,
     lr: float,
     weight_decay: float,
+    warmup: float = 0.0,
 ) -> train.History:
-    """Train with AdamW under a cosine schedule."""
+    """Train with AdamW under a cosine schedule, after a rise for the share ``warmup`` of steps."""
     optimizer = tg.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay)
-    schedule = tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(loader))
+    steps = epochs * len(loader)
+    schedule = (
+        tg.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps, pct_start=warmup)
+        if warmup
+        else tg.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    )
     return train.fit(
         model,
         nn.CrossEntropyLoss(),

@@ -49,15 +49,17 @@ def network(size: int, *, strength: float, mirror: bool) -> nn.Sequential:
     early = 2 if size >= 16 else 1  # small images are halved once only
     return nn.Sequential(
         Disturb(strength, mirror),
-        nn.Conv2d(1, 32, 3, padding=1),
+        nn.Conv2d(1, 32, 5, padding=2),
+        nn.BatchNorm2d(32),
         nn.ReLU(),
         nn.MaxPool2d(early),
-        nn.Conv2d(32, 64, 3, padding=1),
+        nn.Conv2d(32, 112, 3, padding=1),
+        nn.BatchNorm2d(112),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Dropout(0.4),
-        nn.Linear(64 * (size // early // 2) ** 2, 10),
+        nn.Dropout(0.3),
+        nn.Linear(112 * (size // early // 2) ** 2, 10),
     )
 
 
@@ -93,7 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
     model = network(train[0].shape[2], strength=0.06 if is_digits else 0.03, mirror=not is_digits)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
     loader = DataLoader(TensorDataset(*train), batch_size=64 if is_digits else 128, shuffle=True)
-    history = _training.fit(model, loader, test, epochs=options.epochs, lr=4e-3, weight_decay=0.01)
+    history = _training.fit(
+        model, loader, test, epochs=options.epochs, lr=4e-3, weight_decay=0.01, warmup=0.2
+    )
     title = "Handwritten digits" if is_digits else "Fashion-MNIST"
     return _training.finish("convnet", title, model, history, test, options.out)
 
