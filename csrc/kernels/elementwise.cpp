@@ -343,9 +343,8 @@ void launch_over(Kernel kernel, const Tensor& out, std::initializer_list<const T
 
 /// What was just read lies in a cache, and is written there.
 bool is_one_of(const Tensor& out, std::initializer_list<const Tensor*> in) {
-  return std::any_of(in.begin(), in.end(), [&](const Tensor* tensor) {
-    return (*tensor)->storage() == out->storage();
-  });
+  return std::any_of(in.begin(), in.end(),
+                     [&](const Tensor* tensor) { return (*tensor)->storage() == out->storage(); });
 }
 
 }  // namespace
@@ -378,7 +377,8 @@ void run_elementwise(Loop loop, Compute compute, bool bool_output, const LoopPar
                      traits.is_light && passes_caches(numel * out_size) && !is_one_of(out, in),
                      {}};
     int k = 0;
-    for (const Tensor* tensor : in) p.walk.steps[k++] = (*tensor)->numel() == 1 && numel != 1 ? 0 : 1;
+    for (const Tensor* tensor : in)
+      p.walk.steps[k++] = (*tensor)->numel() == 1 && numel != 1 ? 0 : 1;
     launch_over(&run_flat, out, in, p);
     return;
   }
