@@ -375,6 +375,9 @@ Left<T> pack_left(const T* a, int64_t a_row, int64_t a_col, int64_t rows, int64_
     const T* from = a + r * a_row;
     T* place = to + r * kRow;
     if (a_col == 1) {
+      constexpr int64_t kLine = 64 / sizeof(T);
+      // The next panel has the time of all tiles of this one to come nearer.
+      for (int64_t i = 0; i < k; i += kLine) __builtin_prefetch(from + rows * a_row + i, 0, 2);
       for (int64_t i = 0; i < k; ++i) place[i] = from[i];
     } else {
       for (int64_t i = 0; i < k; ++i) place[i] = from[i * a_col];
