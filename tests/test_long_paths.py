@@ -393,3 +393,32 @@ def test_results_that_pass_the_caches(threads: int) -> None:
         assert np.array_equal(ours.numpy(), x + x)
     finally:
         tg.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int64, np.int8, np.uint8])
+@pytest.mark.parametrize("order", ["random", "rising", "falling", "equal", "few", "misleading"])
+@pytest.mark.parametrize("n", [1024, 5000, 70001])
+def test_selection_in_long_rows(n: int, order: str, dtype: Any) -> None:
+    places = np.arange(n)
+    plain = {
+        "random": np.random.default_rng(n).permutation(n),
+        "rising": places,
+        "falling": -places,
+        "equal": np.full(n, 7),
+        "few": places % 3,
+        # Those of the sample, which is taken at equal distances, are all alike.
+        "misleading": np.where(places % (n // min(max(n // 16, 128), 4096)) == 0, 100, places % 97),
+    }[order]
+    x = (plain % 120).astype(dtype) if np.dtype(dtype).itemsize < 4 else plain.astype(dtype)
+    ours, in_order = tg.tensor(x), np.sort(x)
+    for k in (1, 2, n // 3, n // 2, n - 1, n):
+        value, place = tg.kthvalue(ours, k)
+        assert value.item() == in_order[k - 1]
+        assert x[place.item()] == in_order[k - 1]
+    assert tg.median(ours).item() == in_order[(n - 1) // 2]
+    if np.issubdtype(dtype, np.floating):
+        x[:: n // 50] = NAN
+        assert math.isnan(tg.median(tg.tensor(x)).item())
+        numbers_left = np.sort(x[~np.isnan(x)])
+        middle = numbers_left[(len(numbers_left) - 1) // 2]
+        assert tg.nanmedian(tg.tensor(x)).item() == middle

@@ -88,9 +88,12 @@ struct FlatParameters {
 /// A piece of run_flat() by way of a block; see Note [Large results pass the caches].
 void stream_flat(char* out, const void** in, const FlatParameters& p, int64_t count) {
   alignas(64) char block[kStreamBlock];
-  const int64_t most = kStreamBlock / p.out_size;
-  for (int64_t at = 0; at < count; at += most) {
-    const int64_t n = std::min(most, count - at);
+  // The first block ends with a line of memory, so that all others are made of whole lines.
+  const auto beyond = static_cast<int64_t>(reinterpret_cast<uintptr_t>(out) % 64);
+  int64_t most = (kStreamBlock - beyond) / p.out_size;
+  for (int64_t at = 0, n = 0; at < count; at += n) {
+    n = std::min(most, count - at);
+    most = kStreamBlock / p.out_size;
     p.loop(block, in, p.walk, n, p.loop_parameters);
     convert_loops().stream(block, out + at * p.out_size, n * p.out_size);
     for (int k = 0; k < p.inputs; ++k) {

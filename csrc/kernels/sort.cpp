@@ -10,6 +10,7 @@
 #include "kernels/sort.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/parallel.h"
 #include "kernels/rank.h"
@@ -21,6 +22,7 @@ namespace {
 
 constexpr int64_t kShort = 160;  // below, comparisons win
 constexpr int64_t kRankRoom = (kShort + kRankLanes - 1) / kRankLanes * kRankLanes;
+constexpr int64_t kSampled = 1024;      // below, no sample pays
 constexpr int64_t kSelectShort = 6000;  // below, no histogram pays
 constexpr int64_t kGrain = 16384;       // elements for which another thread is worth its start
 constexpr int kDigit = 8;
@@ -91,7 +93,13 @@ struct Row {
   int64_t count_nan() const {
     int64_t nans = 0;
     if constexpr (Keys::kHasNan) {
-      for (int64_t i = 0; i < n; ++i) nans += Keys::is_nan(Keys::encode(x[at(i)]));
+      constexpr int64_t kBlock = 4096;
+      for (int64_t begin = 0; begin < n; begin += kBlock) {
+        const int64_t end = std::min(n, begin + kBlock);
+        int found = 0;
+        for (int64_t i = begin; i < end; ++i) found += Keys::holds_nan(x[at(i)]);
+        nans += found;
+      }
     }
     return nans;
   }
@@ -126,8 +134,59 @@ struct Row {
     }
   }
 
-  /// Item k (from 0) in order, found by a histogram of the leading bits.
+  /// Item k (from 0) in order, or null when the sample was a bad one. A sample tells between which
+  /// keys the item lies, most likely (three standard deviations to each side), and only what lies
+  /// there is kept: Floyd and Rivest, "Expected time bounds for selection", 1975.
+  const Item* nth_by_sample(Item* items, int64_t k) const {
+    const int64_t m = std::clamp<int64_t>(n / 16, 128, 4096), apart = n / m;
+    for (int64_t i = 0; i < m; ++i) items[i] = Item::make(key(i * apart), i * apart);
+    const auto spread = static_cast<int64_t>(1.5 * std::sqrt(static_cast<double>(m))) + 2;
+    const auto middle = static_cast<int64_t>(static_cast<double>(k) / static_cast<double>(n) *
+                                             static_cast<double>(m));
+    const int64_t first = std::max<int64_t>(0, middle - spread), last = middle + spread;
+    std::nth_element(items, items + first, items + m);
+    const Key low = middle < spread ? Key{0} : items[first].key();
+    if (last < m) std::nth_element(items + first, items + last, items + m);
+    const Key width = (last < m ? items[last].key() : limit()) - low;
+    int64_t below = 0, count = 0;
+    constexpr int64_t kBlock = 16;
+    const auto keep = [&](Key own, int64_t i) {
+      items[count] = Item::make(own, i);
+      count += own - low <= width;
+    };
+    // Signed numbers in the same order, as compilers have instructions for their comparison.
+    using Signed = std::make_signed_t<Key>;
+    const auto as_signed = [](Key key) {
+      return static_cast<Signed>(key ^ (Key{1} << (sizeof(Key) * 8 - 1)));
+    };
+    const Signed lowest = as_signed(low), highest = as_signed(low + width);
+    int64_t i = 0;
+    for (; i + kBlock <= n; i += kBlock) {
+      Key own[kBlock];
+      Signed less = 0, no_more = 0;
+#pragma GCC unroll 1
+      for (int64_t j = 0; j < kBlock; ++j) {
+        own[j] = key(i + j);
+        less += as_signed(own[j]) < lowest ? 1 : 0;
+        no_more += as_signed(own[j]) <= highest ? 1 : 0;
+      }
+      below += static_cast<int64_t>(less);
+      for (int64_t j = 0; no_more > less && j < kBlock; ++j) keep(own[j], i + j);
+    }
+    for (; i < n; ++i) {
+      below += key(i) < low;
+      keep(key(i), i);
+    }
+    if (k < below || k - below >= count) return nullptr;
+    std::nth_element(items, items + (k - below), items + count);
+    return items + (k - below);
+  }
+
+  /// Item k (from 0) in order: by a sample, else by a histogram of the leading bits.
   Item nth(Item* items, int64_t k) const {
+    if (n >= kSampled) {
+      if (const Item* found = nth_by_sample(items, k)) return *found;
+    }
     if (n < kSelectShort) {
       fill(items);
       std::nth_element(items, items + k, items + n);

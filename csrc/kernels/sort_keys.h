@@ -72,6 +72,12 @@ struct FloatKey {
     return std::bit_cast<T>(static_cast<Raw>(raw & kSign ? raw ^ kSign : ~raw));
   }
   static bool is_nan(Key key) { return key == kNan; }
+  static bool holds_nan(T x) {
+    // Signed, as compilers have instructions for that comparison.
+    using Signed = std::make_signed_t<Raw>;
+    const auto magnitude = static_cast<Signed>(std::bit_cast<Raw>(x) & static_cast<Raw>(~kSign));
+    return magnitude > static_cast<Signed>(kInfinity);
+  }
 };
 template <>
 struct KeyOf<float> : FloatKey<float, uint32_t, 0x7f800000> {};
