@@ -158,12 +158,13 @@ TAPEGRAD_INLINE T combine_numbers(T a, T b) {
 /// Max or Min over value(0) ... value(n - 1). NaN are kept apart, and dealt with in a second pass.
 /// A short loop over one line after the other: unrolled further, or with several lines at a time,
 /// it is up to three times slower from memory, whose prefetchers follow a few regular loads only.
-template <int64_t n, class Op, class Value>
-TAPEGRAD_INLINE void fold_any_order(Lanes<Op>& lanes, Value value) {
+template <int64_t n, class Op, class Value, class Ahead>
+TAPEGRAD_INLINE void fold_any_order(Lanes<Op>& lanes, Value value, Ahead ahead) {
   using Acc = typename Op::Acc;
   alignas(64) Acc nan[kLanes] = {};
 #pragma GCC unroll 1
   for (int64_t k = 0; k < n; k += kLanes) {
+    ahead(k);
 #pragma omp simd
     for (int64_t j = 0; j < kLanes; ++j) {
       const Acc x = value(k + j);
@@ -180,9 +181,14 @@ TAPEGRAD_INLINE void fold_any_order(Lanes<Op>& lanes, Value value) {
   }
 }
 
-/// Op over value(0) ... value(n - 1).
-template <class Op, class Value>
-TAPEGRAD_INLINE typename Op::Acc fold_values(int64_t n, Value value) {
+/// Of values that are in the caches already.
+struct NoneAhead {
+  TAPEGRAD_INLINE void operator()(int64_t) const {}
+};
+
+/// Op over value(0) ... value(n - 1). ahead(i) fetches what will be needed long after value(i).
+template <class Op, class Value, class Ahead = NoneAhead>
+TAPEGRAD_INLINE typename Op::Acc fold_values(int64_t n, Value value, Ahead ahead = {}) {
   using Acc = typename Op::Acc;
   if (n < kLanes / 2) {
     Acc total = Op::identity();
@@ -197,9 +203,11 @@ TAPEGRAD_INLINE typename Op::Acc fold_values(int64_t n, Value value) {
     Lanes<Op> inner;
     if constexpr (Op::kAnyOrder) {
       fold_any_order<kChain * kLanes>(
-          inner, [=](int64_t j) __attribute__((always_inline)) { return value(i + j); });
+          inner, [=](int64_t j) __attribute__((always_inline)) { return value(i + j); },
+          [=](int64_t j) __attribute__((always_inline)) { ahead(i + j); });
     } else {
       for (int64_t k = i; k < i + kChain * kLanes; k += kLanes) {
+        ahead(k);
 #pragma omp simd
         for (int64_t j = 0; j < kLanes; ++j)
           inner.lane[j] = Op::combine(inner.lane[j], value(k + j));

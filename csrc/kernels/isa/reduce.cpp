@@ -40,9 +40,14 @@ template <class Op, class In>
 template <class Op, class In>
 [[gnu::noinline]] void fold_lines(const In* x, int64_t stride, int64_t count, int64_t n,
                                   typename Op::Acc* y) {
+  constexpr int64_t kAhead = 8192;  // bytes; less is too late for what comes from memory
   const auto line = [n](const In* from) __attribute__((always_inline)) {
     return fold_values<Op>(
-        n, [from](int64_t i) __attribute__((always_inline)) { return Op::map(from[i]); });
+        n, [from](int64_t i) __attribute__((always_inline)) { return Op::map(from[i]); },
+        [from](int64_t i) __attribute__((always_inline)) {
+          const char* place = reinterpret_cast<const char*>(from + i) + kAhead;
+          for (size_t b = 0; b < kLanes * sizeof(In); b += 64) __builtin_prefetch(place + b);
+        });
   };
   for (int64_t i = 0; i < count; ++i) y[i] = line(x + i * stride);
 }
