@@ -283,7 +283,7 @@ def test_convnet_learns_digits(tmp_path):
     pytest.importorskip("sklearn")
     status, lines, err = finish(start("convnet", "--out", tmp_path, "--epochs", 8, "--threads", 1))
     assert status == 0, err
-    assert lines[0] == "29,066 parameters"
+    assert lines[0] == "51,418 parameters"
     last = re.fullmatch(r"test accuracy: (\d+\.\d+)% \(449 images, .* s of training\)", lines[-1])
     assert float(last.group(1)) >= 96
     assert (tmp_path / "convnet.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"

@@ -380,6 +380,7 @@ def test_results_that_pass_the_caches(threads: int) -> None:
             (-ours, -x),
             (ours + ours, x + x),
             (ours - 1, x - 1),
+            (ours / 4, x / 4),
             (ours.clone(), x),
             (ours[1:].neg(), -x[1:]),
             (ours[3:] * ours[:-3], x[3:] * x[:-3]),

@@ -43,6 +43,16 @@ Tensor make_result(const char* op, const Tensor& a, const Tensor& b, DType dtype
 
 [[noreturn]] void refuse_dtype(const char* op, const Tensor& input, const char* wanted);
 
+template <class Row, class... Rows>
+inline constexpr bool kIsOneOf = (std::is_same_v<Row, Rows> || ...);
+
+/// Rows of a few instructions an element; see Note [Large results pass the caches].
+template <class Row>
+inline constexpr bool kLight =
+    Row::domain == Domain::Float
+        ? kIsOneOf<Row, unary_sqrt, unary_reciprocal, unary_leaky_relu, binary_div>
+        : !kIsOneOf<Row, binary_pow, binary_fmod, binary_remainder, binary_floor_divide>;
+
 // --- unary
 // -----------------------------------------------------------------------------------------------------------
 
@@ -77,8 +87,7 @@ void run_unary(const Tensor& out, const Tensor& x, const LoopParameters& p) {
   const kernels::Compute compute =
       kernels::compute_type(Row::domain == Domain::Float ? floating_result(x.dtype()) : x.dtype());
   kernels::run_elementwise(kernels::unary_loops(Row::op).f[static_cast<int>(compute)], compute,
-                           Row::domain == Domain::Bool, p, out, {&x},
-                           {.is_light = Row::domain != Domain::Float});
+                           Row::domain == Domain::Bool, p, out, {&x}, {.is_light = kLight<Row>});
 }
 
 template <class Row>
@@ -175,7 +184,7 @@ void run_binary(const Tensor& out, const Tensor& a, const Tensor& b, DType dtype
   const kernels::Compute compute = kernels::compute_type(dtype);
   kernels::run_elementwise(kernels::binary_loops(Row::op).f[static_cast<int>(compute)], compute,
                            Row::domain == Domain::Bool, p, out, {&a, &b},
-                           {.counts_rows = true, .is_light = Row::domain != Domain::Float});
+                           {.counts_rows = true, .is_light = kLight<Row>});
 }
 
 template <class Row>
