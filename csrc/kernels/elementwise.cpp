@@ -50,6 +50,7 @@ const ConvertLoops& convert_loops() {
 }
 
 bool passes_caches(int64_t bytes) {
+  if (bytes < (1 << 20)) return false;  // of any cache: nearly every call
   static const int64_t least = core::largest_cache() / 2;
   return bytes >= least;
 }
