@@ -1,5 +1,5 @@
-// Strided conversions between dtypes and the three compute types, and strided copies of equal
-// dtype.
+// Strided conversions between dtypes and the three compute types, strided copies of equal dtype,
+// and copies past the caches.
 #pragma once
 
 #include <cstdint>
