@@ -36,7 +36,7 @@ inline void for_each_matrix(int64_t batch, double work, F&& f) {
 
 // Note [Decompositions below v3]
 // Where v3 is there as well, the level below it serves old processors alone: it decomposes float32
-// matrices as float64 ones, and without divide and conquer, for half of the code and compile time.
+// matrices as float64 ones, for half of the code and compile time.
 #if defined(__AVX2__) || !defined(TAPEGRAD_HAVE_V3)
 #define TAPEGRAD_ALL_DECOMPOSITIONS
 #endif

@@ -1,4 +1,7 @@
-// Cholesky, LU and triangular solves: panels by Eigen, what trails by our own product.
+// Cholesky, LU and triangular solves: panels by Eigen, what trails by our own product. For
+// linalg.cpp only; knows no other decomposition.
+#pragma once
+
 #include <Eigen/Cholesky>
 #include <Eigen/LU>
 
@@ -365,18 +368,4 @@ void pivot_all(void* const* data, const LinalgArgs& args) {
 }
 
 }  // namespace
-
-void cholesky_factor(void* const* data, const LinalgArgs& args) {
-  args.is_double ? cholesky_all<double>(data, args) : cholesky_all<float>(data, args);
-}
-void lu_factor(void* const* data, const LinalgArgs& args) {
-  args.is_double ? lu_all<double>(data, args) : lu_all<float>(data, args);
-}
-void triangular_solve(void* const* data, const LinalgArgs& args) {
-  args.is_double ? solve_all<double>(data, args) : solve_all<float>(data, args);
-}
-void apply_pivots(void* const* data, const LinalgArgs& args) {
-  args.is_double ? pivot_all<double>(data, args) : pivot_all<float>(data, args);
-}
-
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA

@@ -1,21 +1,6 @@
-// QR and least squares, by Eigen's blocked Householder reflections. See Note [Decompositions by
-// level].
-#include "kernels/linalg.h"
-
-#if defined(TAPEGRAD_HAVE_V3) && defined(__AVX512F__)
-
-namespace tapegrad::kernels {
-namespace v3 {
-void qr_factor(void* const* data, const LinalgArgs& args);
-void least_squares(void* const* data, const LinalgArgs& args);
-}  // namespace v3
-namespace TAPEGRAD_ISA {
-void qr_factor(void* const* data, const LinalgArgs& args) { v3::qr_factor(data, args); }
-void least_squares(void* const* data, const LinalgArgs& args) { v3::least_squares(data, args); }
-}  // namespace TAPEGRAD_ISA
-}  // namespace tapegrad::kernels
-
-#else
+// QR and least squares, by Eigen's blocked Householder reflections. For linalg.cpp only; knows no
+// other decomposition.
+#pragma once
 
 #include <Eigen/QR>
 
@@ -148,34 +133,4 @@ void least_squares_all(void* const* data, const LinalgArgs& args) {
 }
 
 }  // namespace
-
-#ifdef TAPEGRAD_ALL_DECOMPOSITIONS
-
-void qr_factor(void* const* data, const LinalgArgs& args) {
-  args.is_double ? qr_all<double>(data, args) : qr_all<float>(data, args);
-}
-void least_squares(void* const* data, const LinalgArgs& args) {
-  args.is_double ? least_squares_all<double>(data, args) : least_squares_all<float>(data, args);
-}
-
-#else  // Note [Decompositions below v3]
-
-void qr_factor(void* const* data, const LinalgArgs& args) {
-  if (args.is_double) return qr_all<double>(data, args);
-  const int64_t m = args.rows, n = args.columns, k = args.q_columns, batch = args.batch;
-  const int64_t sizes[] = {batch * m * n, args.vectors ? batch * m * k : 0, batch * k * n};
-  through_double(data, sizes, 3, 0b111, [&](void* const* wide) { qr_all<double>(wide, args); });
-}
-void least_squares(void* const* data, const LinalgArgs& args) {
-  if (args.is_double) return least_squares_all<double>(data, args);
-  const int64_t m = args.rows, n = args.columns, k = args.right, batch = args.batch;
-  const int64_t sizes[] = {batch * m * n, batch * m * k, batch * n * k, 0};
-  through_double(data, sizes, 4, 0b0111,
-                 [&](void* const* wide) { least_squares_all<double>(wide, args); });
-}
-
-#endif
-
 }  // namespace tapegrad::kernels::TAPEGRAD_ISA
-
-#endif
