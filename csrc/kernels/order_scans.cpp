@@ -51,6 +51,20 @@ template <bool kSmallest, class T>
   return kSmallest ? x <= best : x >= best;
 }
 
+/// Whether none of a block takes the place of the extremum so far. One comparison an element, added
+/// up: compilers make vectors of that. (False beside NaN too.)
+template <bool kSmallest, int64_t kBlock, class T>
+[[gnu::always_inline]] inline bool leave_in_place(const T* x, T best_) {
+  using Count = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+  const auto best = comparable(best_);
+  Count within = 0;
+  for (int64_t k = 0; k < kBlock; ++k) {
+    const bool is_within = kSmallest ? comparable(x[k]) > best : comparable(x[k]) < best;
+    within += is_within ? 1 : 0;
+  }
+  return within == kBlock;
+}
+
 /// One line of elements side by side. Blocks without a new extremum, nearly all of a long line, are
 /// filled with the old one.
 template <bool kSmallest, class T>
@@ -59,21 +73,18 @@ void extremum_line(const T* x, int64_t n, T* values, int64_t* indices) {
   T best = x[0];
   int64_t place = 0;
   for (int64_t i = 0; i < n;) {
-    const int64_t count = std::min(kBlock, n - i);
-    if (count == kBlock) {
-      int over = 0;
-      for (int64_t k = i; k < i + kBlock; ++k) over |= takes_over<kSmallest>(x[k], best) ? 1 : 0;
-      if (over == 0) {
-        std::fill(values + i, values + i + kBlock, best);
-        std::fill(indices + i, indices + i + kBlock, place);
-        i += kBlock;
-        continue;
-      }
+    const int64_t end = std::min(i + kBlock, n);
+    if (end == i + kBlock && leave_in_place<kSmallest, kBlock>(x + i, best)) {
+      std::fill(values + i, values + end, best);
+      std::fill(indices + i, indices + end, place);
+      i = end;
+      continue;
     }
-    for (const int64_t end = i + count; i < end; ++i) {
-      const bool over = takes_over<kSmallest>(x[i], best);
-      best = over ? x[i] : best;
-      place = over ? i : place;
+    for (; i < end; ++i) {
+      if (takes_over<kSmallest>(x[i], best)) [[unlikely]] {
+        best = x[i];
+        place = i;
+      }
       values[i] = best;
       indices[i] = place;
     }
