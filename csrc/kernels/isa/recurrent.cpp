@@ -6,6 +6,9 @@
 // neither on its neighbours nor on the cut. The states live in one array of a row a sample, which
 // a sample leaves alone once its sequence has ended (or has not begun, backwards): what stands
 // there at the end is the final state.
+// Each thread reads the whole weight in every step. Threads that take columns for all samples read
+// their share alone, but meet once a step: measured on two threads with a weight as large as the
+// second-level cache, the products ran 5 to 10 % slower forward and as fast backward.
 #include "kernels/recurrent.h"
 
 #include "core/parallel.h"
