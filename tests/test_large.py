@@ -69,3 +69,24 @@ def test_selection_in_long_rows(n: int, order: str, dtype: Any) -> None:
         numbers_left = np.sort(x[~np.isnan(x)])
         middle = numbers_left[(len(numbers_left) - 1) // 2]
         assert tg.nanmedian(tg.tensor(x)).item() == middle
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int64, np.uint8])
+@pytest.mark.parametrize("with_nan", [False, True])
+@pytest.mark.parametrize("n", [15, 16, 40, 1000])
+def test_running_extrema_of_rows(n: int, with_nan: bool, dtype: Any) -> None:
+    """In blocks of a row that are filled as a whole, and in those around a new extremum."""
+    rng = np.random.default_rng(n)
+    x = rng.integers(0, 90, (20, n)).astype(dtype)
+    if with_nan and np.issubdtype(dtype, np.floating):
+        x[::2][rng.random((10, n)) < 2 / n] = NAN
+        x[::3, n // 2] = -math.inf
+    for ours, extremum, reaches in (
+        (tg.cummax(tg.tensor(x), 1), np.maximum, np.greater_equal),
+        (tg.cummin(tg.tensor(x), 1), np.minimum, np.less_equal),
+    ):
+        values = extremum.accumulate(x, 1)
+        takes_over = reaches(x, values) | (x != x)
+        assert np.array_equal(ours.values.double().numpy(), values.astype(float), equal_nan=True)
+        places = np.maximum.accumulate(np.where(takes_over, np.arange(n), 0), 1)
+        assert np.array_equal(ours.indices.numpy(), places)

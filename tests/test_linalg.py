@@ -364,6 +364,19 @@ def test_singular_values_of_awkward_matrices(kind: str, dtype: Any) -> None:
         assert_close(vh @ vh.T, np.eye(k), rtol=0, atol=unit)
 
 
+@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(("m", "n"), [(280, 280), (320, 270), (270, 320)])
+def test_singular_vectors_of_large_float_matrices(m: int, n: int, full: bool) -> None:
+    x = tg.tensor(np.random.default_rng(3).standard_normal((m, n)), dtype=tg.float32)
+    u, s, vh = (t.double().numpy() for t in tg.linalg.svd(x, full_matrices=full))
+    a, k, unit = x.double().numpy(), min(m, n), 45 * tg.finfo(tg.float32).eps
+    expected = np.linalg.svd(a)[1]
+    assert_close(s / s[0], expected / s[0], rtol=0, atol=unit)
+    assert_close((u[:, :k] * s) @ vh[:k] / s[0], a / s[0], rtol=0, atol=unit)
+    assert_close(u.T @ u, np.eye(m if full else k), rtol=0, atol=unit)
+    assert_close(vh @ vh.T, np.eye(n if full else k), rtol=0, atol=unit)
+
+
 SYMMETRIC = {
     "random": lambda n: RNG.standard_normal((n, n)),
     "graded": lambda n: np.diag(10.0 ** np.linspace(0, -30, n)) + np.diag(np.full(n - 1, 1e-25), 1),
@@ -378,7 +391,7 @@ SYMMETRIC = {
 @pytest.mark.parametrize("dtype", [tg.float32, tg.float64])
 @pytest.mark.parametrize("n", [4, 64, 300])
 @pytest.mark.parametrize("kind", SYMMETRIC)
-def test_symmetric_matrices_to_the_last_bits(kind: str, n: int, dtype: Any) -> None:
+def test_eigenvalues_of_awkward_matrices(kind: str, n: int, dtype: Any) -> None:
     matrix = SYMMETRIC[kind](n)
     a = tg.tensor(matrix + matrix.T, dtype=dtype)
     double = a.double().numpy()
